@@ -1,0 +1,1 @@
+"""One module per problem: pure `fit`, `predict` and `evaluate` over data frames, no I/O."""
