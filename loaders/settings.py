@@ -26,7 +26,7 @@ class Settings(BaseSettings):
     """Settings with the environment variable's name in `validation_alias`."""
 
     model_config = SettingsConfigDict(
-        env_file=ROOT / ".env", env_file_encoding="utf-8", extra="ignore", populate_by_name=True
+        env_file=ROOT / ".env", env_file_encoding="utf-8", extra="ignore"
     )
 
     # --- servers; unset means: the sandbox's ---------------------------------------------------
