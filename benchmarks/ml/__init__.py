@@ -1,0 +1,1 @@
+"""Benchmarks of the ML layer on public data, each model beside its trivial baseline."""
