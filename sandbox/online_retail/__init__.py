@@ -1,0 +1,45 @@
+"""Imports the public *Online Retail* and *Online Retail II* data sets into MongoDB.
+
+Chen, D. (2012), UCI Machine Learning Repository, data sets 352 and 502, CC BY 4.0: every line that
+a UK gift shop invoiced from December 2009 to December 2011. The shop's documents come out as the
+demo store writes them (`store_id` "online_retail", schema version 2), so that everything above
+`raw` treats both alike.
+
+**Where a source line is found again.** The lines of an invoice are numbered 1, 2, … in the order
+of the source; line *n* of invoice *I* is named `I-n`. Every source line is found exactly once:
+
+| source line | is found as |
+|---|---|
+| invoice without a letter | `orders` "or-I", `kind` "sale", `items[]` with `line_id` "I-n" |
+| invoice that begins with A (bad debt) | `orders` "or-I", `kind` "adjustment", `items[]` "I-n" |
+| C invoice (cancellation), tied | `refunds[]` entry with id I on the order that it cancels; its `lines[]` entry has `source_line` "I-n" and `line_id` of the cancelled item |
+| C invoice, not tied | `orders` "or-I", `kind` "credit_note", `items[]` "I-n" as in the source |
+
+So Σ qty × unit_price over all items − Σ refunds[].lines[].amount = Σ Quantity × Price of the
+source, exactly. The sum has three decimals (18,909,744.118 for both files): rounding it gives the
+published 18,909,744.12, but rounding each line first gives 18,909,744.10. Nothing is rounded here,
+and nothing that is added up may be rounded before it is added up.
+
+**Overlap.** An invoice that stands in several files is taken once: each of its lines occurs as
+often as in the file that has it most often. Where the copies are the same (1,088 invoices of the
+two public files) that is the invoice itself; where they are not, no line of either copy is lost,
+and the invoice is named in a warning and in the manifest. The other choice, to keep the later
+file's copy, would lose lines when a file was cut in the middle of an invoice.
+
+**Exact duplicates** within a file stay: the till wrote an article once per scan, and the published
+counts include them.
+
+**Ties.** A cancellation line is tied to at most one sale line: same customer, same stock code,
+same price, strictly earlier, and with at least that quantity not yet cancelled; of several the
+most recent one. Lines without a customer are never tied: with a popular article any anonymous
+sale of the day would match. What cannot be told stays a credit note of its own.
+
+**Other readings.** Times are UK local times and become UTC; in the hour that the clock skips they
+move on by that hour, in the hour it repeats the first is meant. Stock codes lose blanks around
+them and keep their case (15056BL and 15056bl are two codes). The text "nan" as a description is a
+missing one. Prices become decimals by their shortest text (2.55, never 2.54999…). A product's
+title is its most frequent description among lines that were sold at a price, its price the most
+frequent one in the last month of such sales; ties go to the later one. A customer's country is
+that of the latest line. `updated_at` is the last event on the document in the data, so that the
+same files always give the same documents.
+"""
