@@ -132,7 +132,7 @@ comment on table raw.{table} is {comment};
 
 
 def table_name(collection: str) -> str:
-    """The raw table of a collection: its name, shortened with a hash where Postgres would cut it."""
+    """The raw table of a collection: its name, or the start of a long one and a hash."""
     if len(collection.encode()) <= MAX_IDENTIFIER_BYTES:
         return collection
     digest = hashlib.blake2b(collection.encode(), digest_size=4).hexdigest()
