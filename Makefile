@@ -1,0 +1,81 @@
+# The index of commands: `make` alone prints it. Everything a target needs it sets up itself.
+
+PROFILE ?= s
+DATA ?=
+FILES ?=
+ARGS ?=
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& echo "$$p" && exit; done; echo python3)
+
+BIN := .venv/bin
+READY := .venv/.ready
+RUN := @$(BIN)/ledgerline
+# scripts in .venv name the folder they were made in: when that was moved, set up again
+MOVED := $(shell grep -qs "$(CURDIR)/$(BIN)" $(BIN)/dbt || rm -f $(READY))
+
+# no tool that is started here reports its use to anyone
+export DAGSTER_TELEMETRY_DISABLED = 1
+export DBT_SEND_ANONYMOUS_USAGE_STATS = false
+export DO_NOT_TRACK = 1
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test up down status load build refresh ui docs psql lint bench clean
+
+help:
+	@echo "Ledgerline: a shop's MongoDB to Postgres marts and models whose numbers can be proven"
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+$(READY): requirements.lock pyproject.toml sandbox/bootstrap.py
+	@command -v $(PYTHON) >/dev/null || \
+		{ echo "error: no python3 on PATH: Python 3.11 to 3.13 with pip is needed" >&2; exit 2; }
+	@$(PYTHON) sandbox/bootstrap.py $@
+
+demo: $(READY) ## a shop from MongoDB to marts, models and a page of numbers [PROFILE=xs|s|m|xl] or [DATA=online-retail FILES="a.xlsx b.parquet"]
+	$(RUN) demo $(if $(DATA),--data $(DATA),--profile $(PROFILE)) $(if $(FILES),--files "$(FILES)") $(ARGS)
+
+test: lint ## every check and test, against real servers of its own; ends with pytest's summary
+	@$(BIN)/pytest -q $(ARGS)
+
+up: $(READY) ## start the sandbox's PostgreSQL and MongoDB-protocol server (nothing if yours are set)
+	$(RUN) up
+
+down: $(READY) ## stop the sandbox's servers; the data stays
+	$(RUN) down
+
+status: $(READY) ## which servers run, where, how large, and how to connect
+	$(RUN) status
+
+load: $(READY) ## MongoDB into the raw schema: only what changed [ARGS="--full"]
+	$(RUN) load $(ARGS)
+
+build: $(READY) ## dbt build: models, snapshots and tests [ARGS="--select fct_orders+"]
+	$(RUN) dbt build $(ARGS)
+
+refresh: $(READY) ## everything that changed: load, build, test, forecast, score, reconcile
+	$(RUN) refresh $(ARGS)
+
+ui: $(READY) ## Dagster's UI with the daily schedule, on this machine only
+	$(RUN) ui $(ARGS)
+
+docs: $(READY) ## dbt's documentation with lineage, in the browser
+	$(RUN) docs $(ARGS)
+
+psql: $(READY) ## a SQL prompt on the warehouse [ARGS="-c 'select 1'"]
+	$(RUN) psql $(ARGS)
+
+lint: $(READY) ## ruff, yamllint and sqlfluff
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/yamllint --strict .
+
+bench: $(READY) ## timed runs, written to benchmarks/
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+clean: $(READY) ## stop the servers and remove what was built [CLEAN_DATA=1 also drops .ledgerline with all data]
+	$(RUN) down
+	@rm -rf target logs .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+	@$(if $(CLEAN_DATA),rm -rf .ledgerline && echo "Removed .ledgerline: all sandbox data is gone",echo "Kept .ledgerline (data): make clean CLEAN_DATA=1 drops it")
