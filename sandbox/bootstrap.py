@@ -134,6 +134,8 @@ def _answers(command, environment):
 def install_with_uv(uv, environment):
     """Make `.venv` exactly what the lock says, with bytecode, and the project in it."""
     python = VENV / "bin" / "python"
+    if uv is None:
+        raise subprocess.CalledProcessError(127, ["uv"])
     if not python.exists():
         run(
             [uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, VENV],
@@ -187,18 +189,19 @@ def main():
         VENV.mkdir(exist_ok=True)
         uv = find_uv(environment)
         print("Setting up .venv from requirements.lock …", flush=True)
-        if uv:
+        try:
             settings = pip_settings(listed.stdout)
             install_with_uv(uv, dict(environment, **uv_environment(settings, environment)))
-        else:
+        except subprocess.CalledProcessError:
+            print("uv can't install the packages here: trying pip, which takes longer", flush=True)
             install_with_pip(environment)
     except SetupError as problem:
         sys.exit(f"error: {problem}")
     except subprocess.CalledProcessError as problem:
         tool = Path(problem.cmd[0]).name
         sys.exit(
-            f"error: {tool} could not install the packages (see above): check the network, the disk "
-            "and `pip config list`, then run make again"
+            f"error: {tool} could not install the packages (see above): check the network, "
+            "the disk and `pip config list`, then run make again"
         )
     except OSError as problem:
         sys.exit(f"error: .venv can't be written: {problem}")
