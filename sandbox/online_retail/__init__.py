@@ -12,10 +12,11 @@ of the source; line *n* of invoice *I* is named `I-n`. Every source line is foun
 |---|---|
 | invoice without a letter | `orders` "or-I", `kind` "sale", `items[]` with `line_id` "I-n" |
 | invoice that begins with A (bad debt) | `orders` "or-I", `kind` "adjustment", `items[]` "I-n" |
-| C invoice (cancellation), tied | `refunds[]` entry with id I on the order that it cancels; its `lines[]` entry has `source_line` "I-n" and `line_id` of the cancelled item |
+| C invoice (cancellation), tied | in `refunds[]` with id I of the order that it cancels: the \
+`lines[]` entry with `source_line` "I-n" (its `line_id` is the cancelled item's) |
 | C invoice, not tied | `orders` "or-I", `kind` "credit_note", `items[]` "I-n" as in the source |
 
-So Σ qty × unit_price over all items − Σ refunds[].lines[].amount = Σ Quantity × Price of the
+So Σ qty * unit_price over all items, less Σ refunds[].lines[].amount, is Σ Quantity * Price of the
 source, exactly. The sum has three decimals (18,909,744.118 for both files): rounding it gives the
 published 18,909,744.12, but rounding each line first gives 18,909,744.10. Nothing is rounded here,
 and nothing that is added up may be rounded before it is added up.

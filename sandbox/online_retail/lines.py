@@ -23,9 +23,9 @@ class Lines:
 
     Attributes:
         frame: one row per source line, invoices in the order of their first line. Columns of
-            `read.read_file`, and: `units` (int64, price × 10**scale), `amount` (int64, quantity ×
+            `read.read_file`, and: `units` (int64, price * 10**scale), `amount` (int64, quantity *
             units), `number` (1, 2, … within the invoice), `kind`, `tied` (row position of the sale
-            line that this line cancels, −1 for none), `utc` (naive UTC).
+            line that this line cancels, -1 for none), `utc` (naive UTC).
         scale: decimals of `units` and `amount`.
         files: name, lines, invoices, first and last time of each file.
         overlapping: invoices that stand in more than one file.
@@ -93,7 +93,7 @@ def combine(files: Sequence[tuple[str, pd.DataFrame]]) -> Lines:
 
 
 def _units(price: pd.Series) -> tuple[np.ndarray, int]:
-    """Prices as whole numbers of 10**−scale, so that sums are exact."""
+    """Prices as whole numbers of 10**-scale, so that sums are exact."""
     codes, values = pd.factorize(price)
     scale = max([2, *(-value.as_tuple().exponent for value in values)])
     units = np.array([int(value.scaleb(scale)) for value in values], dtype="int64")
@@ -124,7 +124,7 @@ def _utc(local: pd.Series) -> pd.Series:
 
 
 def _tie(frame: pd.DataFrame) -> np.ndarray:
-    """For each line the position of the sale line that it cancels, or −1."""
+    """For each line the position of the sale line that it cancels, or -1."""
     tied = np.full(len(frame), -1, dtype="int64")
     known = frame["customer"].notna() & (frame["units"] > 0)
     cancels = known & (frame["kind"] == CREDIT_NOTE) & (frame["quantity"] < 0)
