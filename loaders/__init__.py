@@ -1,1 +1,1 @@
-"""Moves documents from MongoDB (or files) into the `raw` schema of Postgres: whole, once, in order."""
+"""Moves documents from MongoDB (or files) into schema `raw` of Postgres: whole, once, in order."""

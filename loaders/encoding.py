@@ -67,6 +67,15 @@ _OBSOLETE = re.compile(rb"[\x06\x0c\x0e][^\0-\x1f\x7f\xff]+\0")
 # an escaped NUL, not a backslash followed by u0000: an even number of backslashes before it
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
+# what `identity_of` calls a document whose `_id` can't be a key, and why it can't
+_UNUSABLE = {
+    "no _id": "it has no _id",
+    "undecodable": "its BSON can't be decoded",
+    "not UTF-8": "its _id is not UTF-8",
+    "long _id": f"its _id is longer than the {MAX_ID_BYTES} bytes that an index entry may have",
+}
+
+_OBJECT_ID_FIRST = b"\x07_id\0"  # bytes 4 to 8 of nearly every document
 _BID = struct.Struct("<QQ")
 
 
@@ -83,7 +92,7 @@ class Slice:
         altered, rejected: number of each kind in `odd`.
         unclocked: documents without a usable `updated_at`.
         newest: largest `updated_at` (naive UTC) with its document's id, or None.
-        hash_sum: sum of the first 64 bits of the hashes of `rows`.
+        hash_sum: sum of the first 60 bits of the hashes of `rows`.
     """
 
     rows: bytes
@@ -158,21 +167,67 @@ def encode_mappings(documents: Iterable[Mapping[str, Any]]) -> Iterator[Slice]:
         yield encode(held)
 
 
+def identify(documents: Sequence[bytes]) -> Slice:
+    """Only names and hashes: `rows` are (_id, _doc_hash, key), to compare with what raw has.
+
+    `key` is the BSON of {_id: …} where the text can't be turned back into the id as it was; null
+    for an ObjectId. Documents whose `_id` is unusable are in `odd`, as in `encode`.
+    """
+    result = Slice(rows=b"", count=0, read=len(documents))
+    rows, unusable = [], []
+    for document in documents:
+        identity = identity_of(document)
+        if identity.startswith(tuple(_UNUSABLE)):
+            unusable.append(document)
+            continue
+        key = b""
+        if document[4:9] != _OBJECT_ID_FIRST:
+            value = bson.decode(document, _LENIENT)["_id"]
+            key = b"\\\\x" + bson.encode({"_id": value}).hex().encode()
+        name = identity.encode().replace(b"\\", b"\\\\")
+        rows.append(b"%b\t%b\t%b\n" % (name, hash_of(document).encode(), key))
+    result.rows, result.count = b"".join(rows), len(rows)
+    if unusable:
+        rejected = _encode_carefully(unusable)
+        result.odd, result.rejected = rejected.odd, rejected.rejected
+    return result
+
+
 def hash_of(document: bytes) -> str:
     """32 hex digits that name this version of the document: BLAKE2b-128 of its BSON bytes."""
     return blake2b(document, digest_size=16).hexdigest()
 
 
 def identity_of(document: bytes) -> str:
-    """The `_id` of a BSON document as it stands in raw.
+    """What a BSON document is called in raw and ops, whatever is wrong with it.
 
-    Raises:
-        KeyError: it has none.
-        BSONError: it can't be decoded.
+    That is `id_text` of its `_id`; where the id is missing, unreadable or too long for an index,
+    a name that begins with one of the words `no _id`, `undecodable`, `not UTF-8` and `long _id`,
+    and can't be taken for an id.
     """
-    if document[4:9] == b"\x07_id\0":  # servers keep `_id` first, and it mostly is an ObjectId
+    if document[4:9] == _OBJECT_ID_FIRST:  # servers keep `_id` first, and it mostly is an ObjectId
         return document[9:21].hex()
-    return id_text(bson.decode(document, _STRICT)["_id"])
+    try:
+        value = bson.decode(document, _STRICT)["_id"]
+    except KeyError:
+        return f"no _id: {hash_of(document)}"
+    except BSONError:
+        return _identity_of_broken(document)
+    return _checked(id_text(value))
+
+
+def _identity_of_broken(document: bytes) -> str:
+    try:
+        identity = id_text(bson.decode(document, _LENIENT)["_id"])
+    except (BSONError, KeyError, RecursionError):
+        return f"undecodable: {hash_of(document)}"
+    # two ids with other bytes could look the same now: only their bytes keep them apart
+    return f"not UTF-8: {hash_of(document)}" if "\ufffd" in identity else _checked(identity)
+
+
+def _checked(identity: str) -> str:
+    data = identity.encode()
+    return identity if len(data) <= MAX_ID_BYTES else f"long _id: {hash_of(data)}"
 
 
 def id_text(value: Any) -> str:
@@ -241,15 +296,15 @@ def _encode_fast(joined: bytes, documents: Sequence[bytes]) -> Slice:
         else:
             unclocked += 1
             stamp = ""
-        digest = blake2b(original, digest_size=16)
-        hash_sum += int.from_bytes(digest.digest()[:8], "big")
+        hexdigest = blake2b(original, digest_size=16).hexdigest()
+        hash_sum += int(hexdigest[:15], 16)
         parts.append(
             b"%b\t%b\t%b\t%b\n"
             % (
                 identity.encode(),
                 dumps(document, hook, flags),
                 stamp.encode(),
-                digest.hexdigest().encode(),
+                hexdigest.encode(),
             )
         )
     rows = b"".join(parts)
@@ -280,7 +335,7 @@ def _encode_carefully(documents: Sequence[bytes]) -> Slice:
         else:
             result.count += 1
             result.altered += bool(one.reasons)
-            result.hash_sum += int(digest[:16], 16)
+            result.hash_sum += int(digest[:15], 16)
             stamp = "" if one.clock is None else one.clock.isoformat() + "Z"
             fields = one.identity.encode(), one.doc, stamp.encode(), digest.encode()
             rows.append(b"\t".join(fields))
@@ -295,6 +350,7 @@ def _encode_carefully(documents: Sequence[bytes]) -> Slice:
 
 
 def _encode_one(original: bytes) -> _One:
+    identity = identity_of(original)
     reasons: list[str] = []
     try:
         try:
@@ -302,22 +358,15 @@ def _encode_one(original: bytes) -> _One:
         except BSONError:
             document = bson.decode(original, _LENIENT)
             reasons.append("text that is not UTF-8")
-        identity = id_text(document["_id"])
         reasons.extend(_obsolete(original))
-    except KeyError:
-        return _One(f"no _id: {hash_of(original)}", None, None, ["it has no _id"])
     except (BSONError, RecursionError) as error:
-        name = f"undecodable: {hash_of(original)}"
-        return _One(name, None, None, [f"its BSON can't be decoded: {error}"])
+        return _One(identity, None, None, [f"its BSON can't be decoded: {error}"])
     clock = document.get(CLOCK)
     clock = clock if type(clock) is datetime else None
-    if reasons and "\ufffd" in identity:
-        # two such ids could become one: keep them apart by their bytes, and out of raw
-        return _One(f"not UTF-8: {hash_of(original)}", None, clock, ["its _id is not UTF-8"])
-    if len(identity.encode()) > MAX_ID_BYTES:
-        name = f"long _id: {hash_of(original)}"
-        reason = f"its _id is longer than the {MAX_ID_BYTES} bytes that an index entry may have"
-        return _One(name, None, clock, [reason])
+    if unusable := next(
+        (why for start, why in _UNUSABLE.items() if identity.startswith(start)), ""
+    ):
+        return _One(identity, None, clock, [unusable])
     try:
         if _NON_FINITE.search(original):
             document = _finite(document)

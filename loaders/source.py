@@ -1,0 +1,132 @@
+"""Reads raw BSON from MongoDB: batches of undecoded documents, one batch ahead of the reader."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from loaders.encoding import CLOCK
+from loaders.errors import UserError
+
+BATCH_DOCUMENTS = 2_000  # a server ends a batch at 16 MB anyway
+LOOKUP_IDS = 1_000
+
+
+class Source:
+    """One collection of the shop.
+
+    Args:
+        database: where it is.
+        name: the collection.
+    """
+
+    def __init__(self, database: Database[dict[str, Any]], name: str) -> None:
+        self.name = name
+        self.collection: Collection[dict[str, Any]] = database[name].with_options(
+            codec_options=CodecOptions(tz_aware=False)
+        )
+
+    def now(self) -> datetime:
+        """The server's clock, aware UTC."""
+        hello = self.collection.database.client.admin.command("hello")
+        return hello["localTime"].replace(tzinfo=UTC)
+
+    def count(self) -> int:
+        """Documents in the collection at this moment, counted, not estimated."""
+        return self.collection.count_documents({})
+
+    def everything(self) -> Iterator[bytes]:
+        """Batches of all documents in the order of the `_id` index: none twice, whatever its type.
+
+        No range of ids is asked for: a comparison finds only ids of its own BSON type.
+        """
+        return self._read({}, sort=[("_id", 1)], hint=[("_id", 1)])
+
+    def changed(self, since: datetime) -> Iterator[bytes]:
+        """Batches of the documents whose `updated_at` is a date at or after `since` (UTC)."""
+        return self._read({CLOCK: {"$gte": since}})
+
+    def unclocked(self) -> Iterator[bytes]:
+        """Batches of the documents that `changed` can never find: `updated_at` is no date."""
+        odd = [{CLOCK: {"$not": {"$type": "date"}}}, {CLOCK: {"$type": "array"}}]
+        return self._read({"$or": odd})
+
+    def lookup(self, ids: Iterable[Any]) -> Iterator[bytes]:
+        """Batches of the documents with these ids; ids without a document are passed over."""
+        ids = iter(ids)
+        while chunk := list(islice(ids, LOOKUP_IDS)):
+            yield from self._read({"_id": {"$in": chunk}})
+
+    def _read(self, query: dict[str, Any], **options: Any) -> Iterator[bytes]:
+        cursor = self.collection.find_raw_batches(query, batch_size=BATCH_DOCUMENTS, **options)
+        return _ahead(cursor)
+
+
+def collections_of(database: Database[dict[str, Any]]) -> list[str]:
+    """Names of the collections, without views and the server's own.
+
+    Raises:
+        UserError: the database has none, which is how MongoDB shows one that isn't there.
+    """
+    names = sorted(
+        entry["name"]
+        for entry in database.list_collections()
+        if entry.get("type", "collection") != "view" and not entry["name"].startswith("system.")
+    )
+    if not names:
+        raise UserError(
+            f'MongoDB has no database "{database.name}", or nothing is in it: '
+            "correct MONGODB_DATABASE, or fill the demo store with `make demo`"
+        )
+    return names
+
+
+def overlap_start(watermark: datetime | None, overlap: timedelta) -> datetime:
+    """Where an incremental read begins: the watermark, less the time a late writer may take."""
+    earliest = datetime.min.replace(tzinfo=UTC)
+    if watermark is None or watermark - earliest < overlap:
+        return earliest
+    return watermark - overlap
+
+
+def _ahead(batches: Iterable[bytes]) -> Iterator[bytes]:
+    """The same batches, the next one fetched by a thread while the last one is worked on."""
+    box: queue.Queue[bytes | BaseException | None] = queue.Queue(maxsize=1)
+    stopped = threading.Event()
+
+    def put(item: bytes | BaseException | None) -> bool:
+        while not stopped.is_set():
+            try:
+                box.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def fetch() -> None:
+        try:
+            for batch in batches:
+                if not put(batch):
+                    return
+            put(None)
+        except BaseException as error:  # handed over, raised where the batches are read
+            put(error)
+
+    thread = threading.Thread(target=fetch, name="source reader", daemon=True)
+    thread.start()
+    try:
+        while (item := box.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join()
