@@ -27,20 +27,21 @@ two public files) that is the invoice itself; where they are not, no line of eit
 and the invoice is named in a warning and in the manifest. The other choice, to keep the later
 file's copy, would lose lines when a file was cut in the middle of an invoice.
 
-**Exact duplicates** within a file stay: the till wrote an article once per scan, and the published
-counts include them.
+**Exact duplicates** within a file stay: the published counts include them, and a basket may hold
+an article twice.
 
 **Ties.** A cancellation line is tied to at most one sale line: same customer, same stock code,
 same price, strictly earlier, and with at least that quantity not yet cancelled; of several the
 most recent one. Lines without a customer are never tied: with a popular article any anonymous
 sale of the day would match. What cannot be told stays a credit note of its own.
 
-**Other readings.** Times are UK local times and become UTC; in the hour that the clock skips they
-move on by that hour, in the hour it repeats the first is meant. Stock codes lose blanks around
-them and keep their case (15056BL and 15056bl are two codes). The text "nan" as a description is a
-missing one. Prices become decimals by their shortest text (2.55, never 2.54999…). A product's
-title is its most frequent description among lines that were sold at a price, its price the most
-frequent one in the last month of such sales; ties go to the later one. A customer's country is
-that of the latest line. `updated_at` is the last event on the document in the data, so that the
-same files always give the same documents.
+**Other readings.** Times are UK local times and become UTC; a time in the hour that the clock
+skips becomes the end of that hour, one in the hour that it repeats is the first of the two. Stock
+codes lose blanks around them and keep their case (15056BL and 15056bl are two codes). The text
+"nan" as a description is a missing one. Prices become decimals by their shortest text (2.55, never
+2.54999…). A product's title is its most frequent description among lines that were sold at a
+price, its price the most frequent one in the last month of such sales; ties go to the later one. A
+customer's country is that of the latest line; countries are written as ISO codes beside the
+source's name. `updated_at` is the last event on the document in the data, so that the same files
+always give the same documents.
 """

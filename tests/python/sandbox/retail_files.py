@@ -119,7 +119,7 @@ def _cell(value: object) -> str:
     if value is None:
         return "<c/>"
     if isinstance(value, datetime):
-        days = (value - datetime(1899, 12, 30)).total_seconds() / 86400
+        days = (value - datetime.fromisoformat("1899-12-30")).total_seconds() / 86400
         return f'<c s="1"><v>{days!r}</v></c>'
     if isinstance(value, int | float):
         return f"<c><v>{value!r}</v></c>"
