@@ -43,12 +43,9 @@ class ProgressBar(Observer):
         )
         self.task: TaskID | None = None
 
-    def begin(self, collection: str, mode: str, expected: int) -> None:
+    def begin(self, collection: str, mode: str, expected: int | None) -> None:
         """Start a new bar."""
-        whole = mode in (Mode.FULL, Mode.SWEEP)
-        self.task = self.progress.add_task(
-            f"{collection} ({mode})", total=expected if whole else None, rate=""
-        )
+        self.task = self.progress.add_task(f"{collection} ({mode})", total=expected, rate="")
 
     def read(self, documents: int) -> None:
         """Move the bar on."""

@@ -29,7 +29,7 @@ UNAUTHORIZED, AUTHENTICATION_FAILED, CURSOR_NOT_FOUND, CURSOR_KILLED = 13, 18, 4
 def open_postgres(
     settings: Settings, database: str | None = None, *, autocommit: bool = False
 ) -> psycopg.Connection:
-    """Connect to the warehouse. Sessions run in UTC.
+    """Connect to the warehouse. Sessions run in UTC, and end soon after their client was killed.
 
     Raises:
         ServerUnreachableError: nothing listens there.
@@ -41,7 +41,7 @@ def open_postgres(
             autocommit=autocommit,
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             application_name="ledgerline loader",
-            options="-c timezone=UTC",
+            options="-c timezone=UTC -c client_connection_check_interval=1000",
         )
 
 

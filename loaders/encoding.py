@@ -14,7 +14,8 @@ How a document is written (`doc`, jsonb):
     UTC date in the years 1 to 9999     "2024-01-31T12:00:00Z", with .123000 where it has them
     any other date                      {"$date": {"$numberLong": "<ms since 1970>"}}
     binary, regex, timestamp, min and max key, code, DBRef
-                                        canonical Extended JSON objects
+                                        Extended JSON objects ($binary, $regularExpression, …);
+                                        values inside code and DBRef follow this table
 
 Altered on the way, so the document's BSON is kept in `ops.altered_documents`: NUL and bytes that
 are not UTF-8 become U+FFFD; the obsolete types symbol, undefined and DBPointer become string, null
@@ -30,16 +31,20 @@ from __future__ import annotations
 import math
 import re
 import struct
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
+from itertools import accumulate
 from typing import Any
 
 import bson
 import orjson
 from bson import json_util
+from bson.code import Code
 from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.dbref import DBRef
 from bson.decimal128 import Decimal128
 from bson.errors import BSONError
 from bson.int64 import Int64
@@ -62,8 +67,18 @@ _FLAGS = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_PASSTHROUGH_SUBCLA
 # a double (type 1, key, NUL) whose exponent bits are all ones; the last \x01 before the NUL is
 # enough, and excluding it from the key keeps the search linear
 _NON_FINITE = re.compile(rb"\x01[^\0\x01]*\0.{6}[\xf0-\xff][\x7f\xff]", re.DOTALL)
-# undefined (6), DBPointer (12), symbol (14) before what looks like a key; the walk decides
-_OBSOLETE = re.compile(rb"[\x06\x0c\x0e][^\0-\x1f\x7f\xff]+\0")
+# undefined (6), DBPointer (12), symbol (14) before what looks like a key and a value of that type:
+# a hint, which `_obsolete` then follows up. Three patterns, since a fixed first byte is what makes
+# a search six times as fast.
+_KEY = rb"[\x20-\x7e\xc2-\xf4][^\0-\x1f\x7f\xff]*\0"
+_OBSOLETE_HINTS = [
+    re.compile(first + _KEY + value, re.DOTALL)
+    for first, value in (
+        (rb"\x06", rb"[\0-\x13\x7f\xff]"),  # then the next element's type or the object's end
+        (rb"\x0c", rb"..[\0\1]\0"),  # then a length of at most 16 MB
+        (rb"\x0e", rb"..[\0\1]\0"),
+    )
+]
 # an escaped NUL, not a backslash followed by u0000: an even number of backslashes before it
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
@@ -84,7 +99,7 @@ class Slice:
     """Some whole documents, encoded.
 
     Attributes:
-        rows: COPY text rows of (_id, doc, _source_ts, _doc_hash); an empty field is null.
+        rows: COPY text rows of (_id, _source_ts, _doc_hash, doc); an empty field is null.
         count: documents in `rows`.
         read: documents read, rejected ones included.
         odd: COPY text rows of (_id, kind, reason, _doc_hash, bson), kind `altered` or
@@ -142,10 +157,7 @@ def cut(batch: bytes, slice_bytes: int = SLICE_BYTES) -> Iterator[list[bytes]]:
 def encode(documents: Sequence[bytes]) -> Slice:
     """Encode the BSON documents of one slice; a document that can't be stored is in `odd`."""
     joined = b"".join(documents)
-    suspect = _OBSOLETE.search(joined) and any(
-        _OBSOLETE.search(document) and _obsolete(document) for document in documents
-    )
-    if not suspect and not _NON_FINITE.search(joined):
+    if not _NON_FINITE.search(joined) and not _any_obsolete(joined, documents):
         try:
             return _encode_fast(joined, documents)
         except (_OddError, BSONError, KeyError, orjson.JSONEncodeError):
@@ -277,6 +289,14 @@ class _OddError(Exception):
     """The slice needs the careful path."""
 
 
+def _any_obsolete(joined: bytes, documents: Sequence[bytes]) -> bool:
+    hints = [match.start() for hint in _OBSOLETE_HINTS for match in hint.finditer(joined)]
+    if not hints:
+        return False
+    ends = list(accumulate(map(len, documents)))
+    return any(_obsolete(documents[i]) for i in {bisect_right(ends, hint) for hint in hints})
+
+
 def _encode_fast(joined: bytes, documents: Sequence[bytes]) -> Slice:
     dumps, hook, flags = orjson.dumps, _hook, _FLAGS
     newest: tuple[datetime, str] | None = None
@@ -298,22 +318,16 @@ def _encode_fast(joined: bytes, documents: Sequence[bytes]) -> Slice:
             stamp = ""
         hexdigest = blake2b(original, digest_size=16).hexdigest()
         hash_sum += int(hexdigest[:15], 16)
-        parts.append(
-            b"%b\t%b\t%b\t%b\n"
-            % (
-                identity.encode(),
-                dumps(document, hook, flags),
-                stamp.encode(),
-                hexdigest.encode(),
-            )
-        )
+        parts.append(f"{identity}\t{stamp}\t{hexdigest}\t".encode())
+        parts.append(dumps(document, hook, flags))
+        parts.append(b"\n")
     rows = b"".join(parts)
     if b"\\u0000" in rows:
         raise _OddError
     return Slice(
         rows=rows.replace(b"\\", b"\\\\"),
-        count=len(parts),
-        read=len(parts),
+        count=len(documents),
+        read=len(documents),
         unclocked=unclocked,
         newest=newest,
         hash_sum=hash_sum,
@@ -337,8 +351,7 @@ def _encode_carefully(documents: Sequence[bytes]) -> Slice:
             result.altered += bool(one.reasons)
             result.hash_sum += int(digest[:15], 16)
             stamp = "" if one.clock is None else one.clock.isoformat() + "Z"
-            fields = one.identity.encode(), one.doc, stamp.encode(), digest.encode()
-            rows.append(b"\t".join(fields))
+            rows.append(f"{one.identity}\t{stamp}\t{digest}\t".encode() + one.doc)
         if one.reasons:
             kind = b"quarantined" if one.doc is None else b"altered"
             reason = orjson.dumps("; ".join(one.reasons))[1:-1]
@@ -389,7 +402,17 @@ def _hook(value: Any) -> Any:
         return orjson.Fragment(decimal_text(value.bid))
     if kind is Int64:
         return int(value)
+    if kind in (DBRef, Code):
+        return _opened(value)
     return json_util.default(value, _CANONICAL)
+
+
+def _opened(value: DBRef | Code) -> dict[str, Any]:
+    """The two types that hold other values, as an object whose values are still BSON's."""
+    if isinstance(value, DBRef):
+        return dict(value.as_doc())
+    scope = {} if value.scope is None else {"$scope": dict(value.scope)}
+    return {"$code": str(value)} | scope
 
 
 def _finite(value: Any) -> Any:
@@ -399,6 +422,8 @@ def _finite(value: Any) -> Any:
         return {key: _finite(item) for key, item in value.items()}
     if kind is list:
         return [_finite(item) for item in value]
+    if kind in (DBRef, Code):
+        return _finite(_opened(value))
     if kind is float and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value

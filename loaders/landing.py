@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from typing import IO
 
 import psycopg
@@ -97,8 +98,12 @@ class Batch:
         """True while the raw table has no row at all."""
         return self._run("select not exists (select from {table})").fetchone() == (True,)
 
-    def copy_straight(self, slices: Iterable[Slice]) -> None:
+    def copy_straight(self, slices: Iterable[Slice], *, is_complete: bool) -> None:
         """COPY into the empty raw table; its indexes are made anew when the rows are in.
+
+        Args:
+            slices: the documents.
+            is_complete: these are all that the source has.
 
         Raises:
             psycopg.errors.UniqueViolation: the same `_id` came twice.
@@ -108,7 +113,7 @@ class Batch:
         indexes = self._drop_indexes()
         self._make_temporary("odd")
         self._copy(
-            "copy {table} (_id, doc, _source_ts, _doc_hash) from stdin with (format text, null '')",
+            "copy {table} (_id, _source_ts, _doc_hash, doc) from stdin with (format text, null '')",
             slices,
         )
         for statement in indexes:
@@ -116,7 +121,7 @@ class Batch:
         self._run("alter table {table} alter _loaded_at drop default, alter _batch_id drop default")
         self._run("analyze {table}")
         self.counts.inserted = self._count("select count(*) from {table}")
-        self._keep_odd(arrived="{table}")
+        self._keep_odd(arrived=self.table, seen=self.table if is_complete else None)
 
     def stage(self, slices: Iterable[Slice]) -> None:
         """COPY into the batch's temporary table; `merge` then takes them over."""
@@ -175,7 +180,10 @@ class Batch:
                 """,
                 seen=sql.Identifier("pg_temp", seen),
             )
-        self._keep_odd(arrived="pg_temp.ledgerline_stage", seen=seen)
+        self._keep_odd(
+            arrived=sql.Identifier("pg_temp", "ledgerline_stage"),
+            seen=sql.Identifier("pg_temp", seen) if seen else None,
+        )
 
     def note_seen(self, slices: Iterable[Slice]) -> None:
         """COPY the ids and hashes of all documents of the source (`encoding.identify`)."""
@@ -354,7 +362,7 @@ class Batch:
 
     def _make_temporary(self, kind: str) -> None:
         columns = {
-            "stage": "_id text, doc text, _source_ts timestamptz, _doc_hash text",
+            "stage": "_id text, _source_ts timestamptz, _doc_hash text, doc text",
             "odd": "_id text, kind text, reason text, _doc_hash text, bson bytea",
             "seen": "_id text, _doc_hash text, key bytea",
         }[kind]
@@ -395,20 +403,19 @@ class Batch:
             while data := odd.read(1 << 20):
                 copy.write(data)
 
-    def _keep_odd(self, *, arrived: str, seen: str | None = None) -> None:
+    def _keep_odd(self, *, arrived: sql.Composable, seen: sql.Composable | None) -> None:
         """Bring ops.quarantine and ops.altered_documents up to date with this batch."""
-        here = sql.SQL(arrived).format(table=self.table)
         for target in ("quarantine", "altered_documents"):
             # an earlier note goes when a version that needs none is in
             self._run(
                 """
-                delete from {target} as kept using {here} as arrived
+                delete from {target} as kept using {arrived} as arrived
                 where kept.collection = {collection} and kept._id = arrived._id
                     and not exists (select from pg_temp.ledgerline_odd as odd
                         where odd._id = kept._id and odd._doc_hash = kept._doc_hash)
                 """,
                 target=sql.Identifier("ops", target),
-                here=here,
+                arrived=arrived,
             )
         if seen is not None:  # what the source no longer has isn't waiting for anything
             self._run(
@@ -419,7 +426,7 @@ class Batch:
                     and not exists (select from pg_temp.ledgerline_odd as odd
                         where odd._id = kept._id)
                 """,
-                seen=sql.Identifier("pg_temp", seen),
+                seen=seen,
             )
         for target, kind, at in (
             ("quarantine", "quarantined", "quarantined_at"),
@@ -598,12 +605,16 @@ def fill(batch: Batch, slices: Slices, *, is_complete: bool) -> None:
         slices: called for the documents, a second time if an `_id` turns out to come twice.
         is_complete: these are all documents; rows without one are marked deleted.
     """
-    if batch.is_first():
+    documents = iter(slices())
+    first = next(documents, None)
+    if first is not None and batch.is_first():
         try:
             with batch.conn.transaction():
-                batch.copy_straight(slices())
+                batch.copy_straight(chain([first], documents), is_complete=is_complete)
             return
         except psycopg.errors.UniqueViolation:
             batch.counts, batch.newest, batch.hash_sum = Counts(), None, 0
-    batch.stage(slices())
+            documents = iter(slices())
+            first = next(documents, None)
+    batch.stage(chain([first] if first else [], documents))
     batch.merge(seen="ledgerline_stage" if is_complete else None)

@@ -57,8 +57,8 @@ class Mode(StrEnum):
 class Observer:
     """What a caller may want to know while a run goes on; does nothing by itself."""
 
-    def begin(self, collection: str, mode: str, expected: int) -> None:
-        """A batch begins to read; `expected` documents are in the collection."""
+    def begin(self, collection: str, mode: str, expected: int | None) -> None:
+        """A batch begins to read about `expected` documents; None where that isn't known."""
 
     def read(self, documents: int) -> None:
         """So many more documents were read."""
@@ -100,8 +100,9 @@ def run(
             raise
         with database.client, conn:
             found = collections_of(database)
-            wanted = _known(found, collections) if collections else found
-            ensure(conn, wanted)
+            ensure(conn, found)
+            gone = _gone(conn, found)
+            wanted = _known(found, gone, collections, mode) if collections else found
             results: list[Result] = []
             run_id = uuid.uuid4()
             for name in wanted:
@@ -110,8 +111,31 @@ def run(
             return results
 
 
-def _known(found: Iterable[str], wanted: Sequence[str]) -> Sequence[str]:
-    missing = sorted(set(wanted) - set(found))
+def _gone(conn: psycopg.Connection, found: Sequence[str]) -> list[str]:
+    """Collections that were loaded before and that the source has no more.
+
+    They aren't emptied by themselves: a wrong MONGODB_DATABASE looks just the same.
+    """
+    rows = conn.execute(
+        "select distinct collection from ops.load_runs "
+        "where status = 'done' and mode = any(%s) and raw_count > 0 and collection <> all(%s)",
+        [[str(mode) for mode in Mode], list(found)],
+    ).fetchall()
+    for (name,) in rows:
+        log.warning(
+            "collection is gone from the source; its documents stay in raw",
+            collection=name,
+            to_mark_them_deleted=f"ledgerline load {name} --mode sweep",
+        )
+    return [name for (name,) in rows]
+
+
+def _known(
+    found: Sequence[str], gone: Sequence[str], wanted: Sequence[str], mode: Mode
+) -> Sequence[str]:
+    """The wanted collections, if each is in the source or is to be marked as deleted."""
+    loadable = {*found, *gone} if mode in (Mode.FULL, Mode.SWEEP) else set(found)
+    missing = [name for name in wanted if name not in loadable]
     if missing:
         raise UserError(
             f"the source has no collection {', '.join(missing)}; it has {', '.join(found)}"
@@ -176,7 +200,10 @@ class Loader:
                 mode = Mode.FULL
                 batch.mode = mode
             started = self.source.now()
-            self.observer.begin(self.source.name, mode, self.source.count())
+            whole = mode in (Mode.FULL, Mode.SWEEP)
+            self.observer.begin(
+                self.source.name, mode, self.source.rough_count() if whole else None
+            )
             if mode is Mode.FULL:
                 result = self._full(batch, started)
             elif mode is Mode.SWEEP:
