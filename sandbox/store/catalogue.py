@@ -143,7 +143,7 @@ class Catalogue:
             199, np.round(medians[self.category] * spread / 100).astype(np.int64) * 100 - 1
         )
         margins = margin[self.category] + r.integers(-8, 9, n)
-        self.base_cost = self.base_price * (100 - margins) // 100
+        self.base_cost = self.base_price * (100 - margins) * 62 // 10_000
         self.base_price[n - 1], self.base_cost[n - 1] = 2500, 0
         self._history(seed, first, horizon)
         self._variants(r)
@@ -177,7 +177,7 @@ class Catalogue:
                     day = date(year, 7, 1).toordinal() - EPOCH
                     rise = rises[year, int(self.supplier[p])]
                     if day > launch and rise > 2:
-                        cost = min(cost * (100 + rise) // 100, max(cost, base * 85 // 100))
+                        cost = min(cost * (100 + rise) // 100, max(cost, base * 55 // 100))
                         events.setdefault(day, [None, None])[1] = cost
             if p == self.typo_product:
                 before = [d for d in events if d < self.typo_day and events[d][0] is not None]

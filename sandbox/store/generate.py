@@ -1,0 +1,337 @@
+"""Makes a whole store: month by month into BSON files, with the truth beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import bson
+import numpy as np
+
+from sandbox.store import people as people_module
+from sandbox.store import places, plan
+from sandbox.store.catalogue import CATEGORIES, Catalogue
+from sandbox.store.documents import Builder, Document, as_of
+from sandbox.store.exact import DAY, decimal, plain, rng, utc
+from sandbox.store.flaws import FlawLog, Flaws, PersonFlaws, id_text
+from sandbox.store.lines import LineMaker, Lines
+from sandbox.store.marketing import CHANNELS, Marketing
+from sandbox.store.people import People
+from sandbox.store.plan import Plan
+from sandbox.store.profiles import EPOCH, Profile
+from sandbox.store.returns import Refund, refunds
+from sandbox.store.stock import LOCATIONS, Movements, Stock
+from sandbox.store.truth import Ledger, day_text
+from sandbox.store.writer import Folder
+
+FORMAT = 1
+"""Raised when the same seed gives other data than before."""
+
+
+def months(first_day: int, last_day: int) -> Iterator[tuple[int, int]]:
+    """Calendar months (UTC) that make up [first_day, last_day)."""
+    day = first_day
+    while day < last_day:
+        today = date.fromordinal(EPOCH + day)
+        following = date(today.year + today.month // 12, today.month % 12 + 1, 1)
+        stop = min(following.toordinal() - EPOCH, last_day)
+        yield day, stop
+        day = stop
+
+
+class World:
+    """Everything about a store that is decided before its first order is written."""
+
+    def __init__(self, profile: Profile, seed: int) -> None:
+        self.profile, self.seed = profile, seed
+        self.marketing = Marketing(profile, seed)
+        self.people = People(profile, seed, self.marketing.lift_per_day())
+        self.people.accounts()
+        self.marketing.assign(self.people.arrivals.placed)
+        self.plan = Plan(profile, seed, self.people, self.marketing)
+        self.catalogue = Catalogue(profile, seed)
+        self.stock = Stock(profile, seed, self.catalogue)
+        self.maker = LineMaker(self.plan, self.people, self.catalogue, self.stock)
+        self.builder = Builder(
+            profile, seed, self.people, self.catalogue, self.marketing, self.plan
+        )
+        self.log = FlawLog()
+        self.persons = PersonFlaws(self.people, seed)
+        self.builder.string_users = self.persons.string_id
+        self.flaws = Flaws(self.builder, self.persons, self.log)
+        self.flaws.plan_products(seed)
+        self.ledger = Ledger(self.plan, self.catalogue)
+
+
+Write = Callable[[str, Document], None]
+"""Takes a collection's name and a document."""
+
+
+class Chunk:
+    """Writes the documents of a stretch of days; the generator and `tick` share it."""
+
+    def __init__(self, world: World, write: Write) -> None:
+        self.world, self.write = world, write
+        self.movement_number = 0
+        self.stock_sum = np.zeros(2 * world.catalogue.skus, dtype=np.int64)
+        self.receipts = 0
+        self.pending: list[Document] = []
+
+    def days(self, first_day: int, last_day: int, cutoff: int) -> tuple[Lines, dict, list]:
+        """Orders, movements and refunds of the UTC days [first_day, last_day).
+
+        Events at or after `cutoff` haven't happened; orders that have some go to `pending`.
+        """
+        w = self.world
+        extra = Movements()
+        lines = w.maker.days(first_day, last_day, extra)
+        w.stock.month_end(last_day - 1, extra)
+        back = refunds(w.plan, w.catalogue, lines)
+        rows = w.ledger.book(lines, back, cutoff)
+        self._orders(lines, back, first_day, cutoff)
+        self._sales(lines)
+        self._stock_movements(extra)
+        self._returns(lines, back, 0, cutoff)
+        return lines, back, rows
+
+    def _orders(
+        self, lines: Lines, back: dict[int, list[Refund]], first_day: int, cutoff: int
+    ) -> None:
+        w = self.world
+        draws = rng(w.seed, "missing", first_day).random(
+            lines.order.size + 3 * (lines.hi - lines.lo)
+        )
+        draws = np.round(draws, 6).tolist()
+        clock_hour = set(w.plan.clock_hour.tolist())
+        at = 0
+        starts = lines.first.tolist()
+        for order in range(lines.lo, lines.hi):
+            own = order - lines.lo
+            doc = w.builder.order(lines, order, back.get(order, []))
+            session = self.session_of(order)
+            if session is not None:
+                doc["session_id"] = session
+            if order in clock_hour:
+                w.flaws.clock_hour(doc)
+            last = doc["status_history"][-1]["at"]
+            if doc["refunds"]:
+                last = max(last, doc["refunds"][-1]["at"])
+            full = doc
+            doc = as_of(doc, cutoff)
+            if last.timestamp() >= cutoff:
+                self.pending.append(full)
+            stop = at + 3 + starts[own + 1] - starts[own]
+            for written in w.flaws.order(doc, order, draws[at:stop]):
+                self.write("orders", written)
+            at = stop
+
+    def session_of(self, order: int) -> Any:
+        """The web session that ended in this order, if its journey was recorded."""
+        if not self.world.plan.tracked[order]:
+            return None
+        return self.world.builder.session_id(order, int(self.world.plan.placed[order]))
+
+    # --- stock ----------------------------------------------------------------------------------
+
+    def _move(self, place: int, kind: str, at: int, qty: int, cost: int, ref: Document) -> Document:
+        self.movement_number += 1
+        self.stock_sum[place] += qty
+        return self.world.builder.movement(
+            self.movement_number, place, kind, at, qty, cost, ref
+        )
+
+    def _sales(self, lines: Lines) -> None:
+        w = self.world
+        takes = np.flatnonzero(lines.takes_stock)
+        places_taken = (lines.sku * 2 + lines.location)[takes].tolist()
+        orders, qty = lines.order[takes].tolist(), lines.qty[takes].tolist()
+        cost = lines.unit_cost[takes].tolist()
+        at = w.plan.placed[lines.order[takes]].tolist()
+        order_id, identifier, previous = w.builder.order_id, None, -1
+        for place, order, units, pence, moment in zip(
+            places_taken, orders, qty, cost, at, strict=True
+        ):
+            if order != previous:
+                identifier, previous = order_id(order), order
+            ref = {"type": "order", "id": identifier}
+            self.write(
+                "inventory_movements", self._move(place, "sale", moment, -units, pence, ref)
+            )
+
+    def _stock_movements(self, extra: Movements) -> None:
+        w, c = self.world, self.world.catalogue
+        for kind, place, at, qty, (ref_kind, ref_id) in zip(
+            extra.kind, extra.place, extra.at, extra.qty, extra.ref, strict=True
+        ):
+            product = c.sku_product[place // 2]
+            row = int(c.history_at(np.array([product]), np.array([at // DAY]))[0])
+            ref = {"type": ref_kind, "id": ref_id}
+            doc = self._move(place, kind, at, qty, int(c.history_cost[row]), ref)
+            if kind == "receipt":
+                self.receipts += 1
+                doc["expected_at"] = utc(at - (self.receipts % 4) * DAY)
+                if self.receipts % 150 == 40:
+                    self.stock_sum[place] -= qty
+                    w.log.add("19_stock", "receipt_missing", "inventory_movements", doc["_id"],
+                              sku=doc["sku"], location=doc["location"], qty=qty)  # fmt: skip
+                    continue
+                if self.receipts % 150 == 90:
+                    doc["at"] = utc(at + 3 * DAY)
+                    w.log.add("19_stock", "out_of_order", "inventory_movements", doc["_id"],
+                              sku=doc["sku"], true=day_text(at // DAY))  # fmt: skip
+            self.write("inventory_movements", doc)
+
+    def _returns(
+        self, lines: Lines, back: dict[int, list[Refund]], since: int, cutoff: int
+    ) -> None:
+        """Movements for goods that came back to the shelf between `since` and `cutoff`."""
+        w = self.world
+        for order in sorted(back):
+            for refund in back[order]:
+                if not since <= refund.at < cutoff:
+                    continue
+                for part in refund.lines:
+                    line = part.line
+                    if part.restock != "return" or not lines.takes_stock[line]:
+                        continue
+                    place = int(lines.sku[line] * 2 + lines.location[line])
+                    w.stock.give_back(place, part.qty, refund.at)
+                    ref = {"type": "order", "id": w.builder.order_id(order)}
+                    doc = self._move(
+                        place, "return", refund.at, part.qty, int(lines.unit_cost[line]), ref
+                    )
+                    self.write("inventory_movements", doc)
+
+
+def generate(
+    profile: Profile, seed: int, path: Path, progress: Callable[[str, float], None]
+) -> None:
+    """Write the store's files into `path`.
+
+    Args:
+        progress: called with what is being done and the share that is done, 0 to 1.
+
+    Raises:
+        UserError: the files can't be written.
+    """
+    progress("people and products", 0.0)
+    world = World(profile, seed)
+    header = {"format": FORMAT, "profile": profile.name, "seed": seed,
+              "end": day_text(profile.end_day - 1)}  # fmt: skip
+    with Folder(path, header) as folder:
+        Store(world, folder, progress).write()
+
+
+class Store:
+    """One run of the generator."""
+
+    def __init__(
+        self, world: World, folder: Folder, progress: Callable[[str, float], None]
+    ) -> None:
+        self.w, self.folder, self.progress = world, folder, progress
+
+    def write(self) -> None:
+        """Write all collections and the truth."""
+        w, profile = self.w, self.w.profile
+        chunk = Chunk(w, self.folder.add)
+        self._users()
+        cutoff = profile.end_day * DAY
+        spans = list(months(profile.first_day, profile.end_day))
+        self.folder.text("truth/orders.csv", self._order_rows(chunk, spans, cutoff))
+        self._products(chunk)
+        self._rates()
+        self._truth(chunk)
+
+    def _order_rows(
+        self, chunk: Chunk, spans: list[tuple[int, int]], cutoff: int
+    ) -> Iterator[str]:
+        """Write month by month; yields the lines of truth/orders.csv meanwhile."""
+        w = self.w
+        yield (
+            "order_id,order_no,person,is_guest,store_id,order_date,is_countable,exclusion_reason,"
+            "gross_sales,discounts,returns,shipping,tax,cogs,units\n"
+        )
+        for number, (first, last) in enumerate(spans):
+            self.progress(f"orders of {day_text(first)[:7]}", number / len(spans))
+            _, _, rows = chunk.days(first, last, cutoff)
+            for order, reason, day, *pence, units in rows:
+                yield ",".join(
+                    (
+                        str(w.builder.order_id(order)),
+                        w.plan.order_no(order),
+                        str(w.plan.person[order]),
+                        str(w.plan.guest[order]).lower(),
+                        places.STORES[w.plan.store[order]].id,
+                        day_text(day),
+                        str(reason is None).lower(),
+                        reason or "",
+                        *map(plain, pence),
+                        f"{units}\n",
+                    )
+                )
+
+    def _users(self) -> None:
+        w, people, cutoff = self.w, self.w.people, self.w.profile.end_day * DAY
+        for person in range(people.past):
+            accounts = [] if people.guest_only[person] else [0]
+            if people.second_account[person] >= 0 and people.second_signup[person] < cutoff:
+                accounts.append(1)
+            for account in accounts:
+                doc = w.flaws.user(w.builder.user(person, account), person, account)
+                if doc is not None:
+                    self.folder.add("users", doc)
+
+    def _products(self, chunk: Chunk) -> None:
+        w, c = self.w, self.w.catalogue
+        for p in range(c.products):
+            if c.launch[p] - 10 >= w.profile.end_day:
+                continue
+            stock = {
+                name: int(
+                    chunk.stock_sum[
+                        2 * c.first_sku[p] + side : 2 * c.first_sku[p + 1] + side : 2
+                    ].sum()
+                )
+                for side, name in enumerate(LOCATIONS)
+            }
+            doc = w.flaws.product(w.builder.product(p, stock, (0, 0), w.profile.end_day), p)
+            if doc is not None:
+                self.folder.add("products", doc)
+
+    def _rates(self) -> None:
+        w = self.w
+        ids = w.builder.ids["exchange_rates"]
+        for day in range(w.profile.first_day - 1, w.profile.end_day):
+            for index, code in enumerate(places.CURRENCIES[1:], start=1):
+                at = utc(day * DAY)
+                rate = int(w.maker.rates[index, day - w.maker.rates_first])
+                self.folder.add(
+                    "exchange_rates",
+                    {
+                        "_id": ids.at(day * 8 + index, day * DAY),
+                        "schema_version": 2,
+                        "date": at,
+                        "base": code,
+                        "quote": "GBP",
+                        "rate": decimal(rate, 8),
+                        "created_at": at,
+                        "updated_at": at,
+                    },
+                )
+
+    def _truth(self, chunk: Chunk) -> None:
+        w, folder, profile = self.w, self.folder, self.w.profile
+        first, last = profile.first_day, profile.end_day
+        folder.json("truth/totals.json", w.ledger.totals(first, last))
+        folder.rows("truth/daily.json", w.ledger.days(first, last))
+        folder.rows("truth/monthly.json", w.ledger.months(first, last))
+        folder.json("truth/flaws.json", w.log.entries)
+        folder.rows("truth/drift.json", w.log.drift)
+        counts = {name: file.documents for name, file in folder.files.items()}
+        folder.json("truth/counts.json", counts)
+        with (folder.path / "pending.bson").open("wb") as file:
+            for doc in chunk.pending:
+                file.write(bson.encode(doc))
