@@ -85,6 +85,7 @@ class MongoDB:
                 client.admin.command(
                     "createUser", USER, pwd=passwords["mongodb_password"], roles=["root"]
                 )
+            time.sleep(0.3)  # see _end
         finally:
             self._end(pid, port, ["secantus", str(half)])
         half.rename(self.data)
@@ -175,5 +176,6 @@ class MongoDB:
             processes.port_answers(port)
             return not processes.is_ours(pid, words)
 
-        # every acknowledged write is on disk, so a server that hangs may be killed
-        return processes.wait_until(gone, 20) or processes.stop(pid, signal.SIGKILL, 10, words)
+        # A signal in its first tenth of a second can deadlock it. Every acknowledged write is on
+        # disk, so a server that hangs may be killed.
+        return processes.wait_until(gone, 10) or processes.stop(pid, signal.SIGKILL, 10, words)
