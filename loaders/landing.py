@@ -284,7 +284,7 @@ class Batch:
             """
             insert into ops.watermarks as kept
                 (collection, watermark_ts, watermark_id, last_loaded_at, last_sweep_at)
-            values ({collection}, %(ts)s, %(id)s, {at}, %(sweep)s)
+            values ({collection}, {ts}, {id}, {at}, {sweep})
             on conflict (collection) do update set
                 watermark_ts = greatest(kept.watermark_ts, excluded.watermark_ts),
                 watermark_id = case when excluded.watermark_ts >= kept.watermark_ts
@@ -293,11 +293,9 @@ class Batch:
                 last_loaded_at = excluded.last_loaded_at,
                 last_sweep_at = coalesce(excluded.last_sweep_at, kept.last_sweep_at)
             """,
-            {
-                "ts": watermark[0] if watermark else None,
-                "id": watermark[1] if watermark else None,
-                "sweep": self.started_at if is_complete else None,
-            },
+            ts=sql.Literal(watermark[0] if watermark else None),
+            id=sql.Literal(watermark[1] if watermark else None),
+            sweep=sql.Literal(self.started_at if is_complete else None),
         )
         counts = self.counts
         row = {
@@ -315,19 +313,22 @@ class Batch:
             "raw_hash": raw_hash,
         }
         self._run(
-            f"""
+            """
             insert into ops.load_runs (batch_id, run_id, collection, mode, status, started_at,
-                finished_at, watermark_ts, watermark_id, {", ".join(row)})
-            select {{batch}}, %(run_id)s, {{collection}}, %(mode)s, 'done', %(started_at)s,
-                clock_timestamp(), watermark_ts, watermark_id,
-                {", ".join(f"%({name})s" for name in row)}
-            from ops.watermarks where collection = {{collection}}
-            """,  # noqa: S608 -- names of this function's own dictionary
-            row | {"run_id": self.run_id, "mode": self.mode, "started_at": self.started_at},
+                finished_at, watermark_ts, watermark_id, {columns})
+            select {batch}, {run_id}, {collection}, {mode}, 'done', {started_at},
+                clock_timestamp(), watermark_ts, watermark_id, {values}
+            from ops.watermarks where collection = {collection}
+            """,
+            run_id=sql.Literal(self.run_id),
+            mode=sql.Literal(str(self.mode)),
+            started_at=sql.Literal(self.started_at),
+            columns=sql.SQL(", ").join(map(sql.Identifier, row)),
+            values=sql.SQL(", ").join(map(sql.Literal, row.values())),
         )
         return Result(
             collection=self.collection,
-            mode=self.mode,
+            mode=str(self.mode),
             batch_id=self.batch_id,
             counts=counts,
             source_count=source_count,
@@ -340,9 +341,9 @@ class Batch:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _run(
-        self, statement: str, values: dict[str, object] | None = None, **names: sql.Composable
-    ) -> psycopg.Cursor:
+    def _run(self, statement: str, **names: sql.Composable) -> psycopg.Cursor:
+        # values are composed into it as literals, since a parameter would make a percent sign in
+        # a collection's name a placeholder
         query = sql.SQL(statement).format(
             table=self.table,
             at=sql.Literal(self.loaded_at),
@@ -350,7 +351,7 @@ class Batch:
             collection=sql.Literal(self.collection),
             **names,
         )
-        return self.conn.execute(query, values)
+        return self.conn.execute(query)
 
     def _changes(self, statement: str, **names: sql.Composable) -> int:
         return self._run(statement, **names).rowcount
