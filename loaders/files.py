@@ -183,7 +183,12 @@ def _shelve(
         what = "transaction" if maker.entity == "items" else maker.entity.removesuffix("s")
         values = {str(name): maker.mapping.reading.any(value) for name, value in row.values.items()}
         return BadLine(file.name, row.line, f"it names no {what}", values)
-    shelf.put(maker.entity, str(document[key]), file.name, row.line, document)
+    try:
+        shelf.put(maker.entity, str(document[key]), file.name, row.line, document)
+    except (bson.errors.InvalidDocument, UnicodeEncodeError) as error:
+        # a key with NUL, half a surrogate pair: JSON may have them, no document can
+        reason = f"it can't be a document: {error}"
+        return BadLine(file.name, row.line, reason, repr(row.values).encode("unicode_escape"))
     return None
 
 
