@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 BIN := .venv/bin
 READY := .venv/.ready
-RUN := @$(BIN)/ledgerline
+RUN = @$(BIN)/ledgerline --data $(or $(DATA),$(PROFILE))
 # scripts in .venv name the folder they were made in: when that was moved, set up again
 MOVED := $(shell grep -qs "$(CURDIR)/$(BIN)" $(BIN)/dbt || rm -f $(READY))
 
@@ -34,7 +34,7 @@ $(READY): requirements.lock pyproject.toml sandbox/bootstrap.py
 	@$(PYTHON) sandbox/bootstrap.py $@
 
 demo: $(READY) ## a shop from MongoDB to marts, models and a page of numbers [PROFILE=xs|s|m|xl] or [DATA=online-retail FILES="a.xlsx b.parquet"]
-	$(RUN) demo $(if $(DATA),--data $(DATA),--profile $(PROFILE)) $(if $(FILES),--files "$(FILES)") $(ARGS)
+	$(RUN) demo $(FILES) $(ARGS)
 
 test: lint ## every check and test, against real servers of its own; ends with pytest's summary
 	@$(BIN)/pytest -q $(ARGS)

@@ -10,7 +10,7 @@ import importlib
 import logging
 import os
 import sys
-from typing import Any, NamedTuple, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import typer
 import typer.core
@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from loaders.errors import UserError
 from loaders.settings import Settings, SettingsError
-from orchestration import logs
+from orchestration import datasets, logs
 
 
 class _Target(NamedTuple):
@@ -74,6 +74,18 @@ app = typer.Typer(
     add_completion=False,
     help="A shop's MongoDB to Postgres marts and models whose numbers can be proven.",
 )
+
+
+@app.callback()
+def _root(
+    data: Annotated[
+        str | None, typer.Option(help="Data set: xs, s (the usual), m, xl or online-retail.")
+    ] = None,
+) -> None:
+    if data is not None:
+        datasets.choose(data)
+
+
 for _name, _target in COMMANDS.items():
     app.command(_name, help=_target.help)(lambda: None)
 

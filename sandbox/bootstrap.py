@@ -142,7 +142,8 @@ def install_with_uv(uv, environment):
             environment,
         )
     target = ["--python", python]
-    run([uv, "pip", "sync", *target, "--require-hashes", "--compile-bytecode", LOCK], environment)
+    exactly = ["--quiet", "--require-hashes", "--compile-bytecode", LOCK]
+    run([uv, "pip", "sync", *target, *exactly], environment)
     project = ["--no-deps", "--no-build-isolation", "--editable", ROOT]
     run([uv, "pip", "install", "--quiet", *target, *project], environment)
 
@@ -188,7 +189,7 @@ def main():
         )
         VENV.mkdir(exist_ok=True)
         uv = find_uv(environment)
-        print("Setting up .venv from requirements.lock …", flush=True)
+        print("Setting up .venv from requirements.lock, this once …", flush=True)
         try:
             settings = pip_settings(listed.stdout)
             install_with_uv(uv, dict(environment, **uv_environment(settings, environment)))

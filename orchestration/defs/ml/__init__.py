@@ -1,0 +1,1 @@
+"""Models of the future, learned from features and written to the `ml` schema."""

@@ -1,0 +1,1 @@
+"""What is shown to readers: only after the numbers reconcile."""

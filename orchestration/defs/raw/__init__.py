@@ -1,0 +1,1 @@
+"""Collections of the shop, as they are in the `raw` schema."""

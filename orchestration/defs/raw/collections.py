@@ -1,0 +1,78 @@
+"""One asset per collection of the shop, loaded by `loaders`."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from loaders import modes
+from loaders.errors import ServerUnreachableError, UserError
+from loaders.landing import Result
+from loaders.settings import Settings
+from orchestration import progress, project
+from orchestration.automation import LOADER_RETRIES
+
+_SPECS = {
+    table: spec.replace_attributes(kinds={"mongodb", "postgres"})
+    for table, spec in project.sources(project.RAW).items()
+}
+
+
+class _Watch(modes.Observer):
+    """Tells the terminal which collection is being read."""
+
+    def __init__(self, task: progress.Task) -> None:
+        self.task, self.collection = task, ""
+
+    def begin(self, collection: str, mode: str, expected: int) -> None:
+        self.collection = f"{collection} ({mode})"
+
+    def read(self, documents: int) -> None:
+        self.task.advance(self.collection, documents)
+
+
+@dg.multi_asset(
+    name="collections",
+    specs=list(_SPECS.values()),
+    can_subset=True,
+    retry_policy=LOADER_RETRIES,
+)
+def collections(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+    """Bring `raw` up to date with MongoDB; only what changed is read."""
+    selected = {spec.key: table for table, spec in _SPECS.items()} | {}
+    wanted = {key: selected[key] for key in context.selected_asset_keys}
+    subset = sorted(wanted.values()) if len(wanted) < len(_SPECS) else ()
+    with progress.current().task("load collections") as task:
+        try:
+            results = modes.run(Settings(), subset, observer=_Watch(task))
+        except ServerUnreachableError:
+            raise  # the retry policy is for this
+        except UserError as problem:
+            raise dg.Failure(str(problem), allow_retries=False) from None
+        changed = sum(result.counts.written for result in results)
+        rows = sum({result.collection: result.raw_count for result in results}.values())
+        task.note = f"{rows:,} documents in raw, {changed:,} changed"
+    for key, table in wanted.items():
+        metadata = _metadata([result for result in results if result.collection == table])
+        yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+    for table in sorted({result.collection for result in results} - set(_SPECS)):
+        context.log.info("loaded %s too, which no model reads yet", table)
+
+
+def _metadata(batches: list[Result]) -> dict[str, dg.MetadataValue]:
+    """What the batches of one collection did; nothing where the source has no such collection."""
+    if not batches:
+        return {"dagster/row_count": dg.MetadataValue.int(0)}
+    last = batches[-1]
+    numbers = {
+        "dagster/row_count": last.raw_count,
+        "source_count": last.source_count or 0,
+        "quarantined": last.quarantined,
+        "inserted": sum(batch.counts.inserted for batch in batches),
+        "updated": sum(batch.counts.updated for batch in batches),
+        "deleted": sum(batch.counts.deleted for batch in batches),
+    }
+    return {
+        **{name: dg.MetadataValue.int(value) for name, value in numbers.items()},
+        "seconds": dg.MetadataValue.float(round(sum(batch.seconds for batch in batches), 3)),
+        "reconciled": dg.MetadataValue.bool(last.is_reconciled),
+    }

@@ -1,0 +1,1 @@
+"""dbt: everything from staging to marts, roll-ups, features and quality."""
