@@ -8,6 +8,7 @@ apps use the same. Where no server is named, the sandbox's are used: their passw
 from __future__ import annotations
 
 import json
+import os
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
@@ -26,7 +27,11 @@ class Settings(BaseSettings):
     """Settings with the environment variable's name in `validation_alias`."""
 
     model_config = SettingsConfigDict(
-        env_file=ROOT / ".env", env_file_encoding="utf-8", extra="ignore"
+        # LEDGERLINE_ENV_FILE names another file; the tests name none, so that no server of the
+        # user's is ever tested on
+        env_file=os.environ.get("LEDGERLINE_ENV_FILE", ROOT / ".env"),
+        env_file_encoding="utf-8",
+        extra="ignore",
     )
 
     # --- servers; unset means: the sandbox's ---------------------------------------------------

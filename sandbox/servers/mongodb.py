@@ -14,8 +14,6 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-import pymongo
-
 from loaders.errors import UserError
 from loaders.settings import Settings
 from sandbox.servers import processes
@@ -72,6 +70,8 @@ class MongoDB:
         Raises:
             UserError: the disk is full, or the server doesn't start.
         """
+        import pymongo  # here, because `up` mostly finds the server running
+
         processes.require_space(self.home, 512)
         half = self.home / "mongodb.new"
         shutil.rmtree(half, ignore_errors=True)

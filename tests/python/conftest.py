@@ -1,0 +1,88 @@
+"""Servers of the tests' own: a sandbox in a temporary folder on free ports.
+
+The environment is set before any test module is imported, so that neither a test nor a process that
+it starts can reach the developer's sandbox or a server named in `.env`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pymongo
+import pytest
+from psycopg import sql
+from pymongo.database import Database
+
+for _name in list(os.environ):
+    if _name.startswith(("POSTGRES_", "MONGODB_", "LEDGERLINE_", "PG")):
+        del os.environ[_name]
+os.environ["LEDGERLINE_ENV_FILE"] = os.devnull
+# not pytest's tmp_path: its parents are closed to the user that runs PostgreSQL for root
+os.environ["LEDGERLINE_HOME"] = tempfile.mkdtemp(prefix=f"ledgerline-test-{os.getpid()}-")
+os.environ["DBT_PROFILES_DIR"] = os.environ["LEDGERLINE_HOME"]
+Path(os.environ["LEDGERLINE_HOME"]).chmod(0o755)
+
+from loaders.settings import Settings  # noqa: E402 - reads the environment
+from sandbox.servers import manager, processes  # noqa: E402
+
+os.environ["LEDGERLINE_POSTGRES_PORT"] = str(processes.free_port())
+os.environ["LEDGERLINE_MONGODB_PORT"] = str(processes.free_port())
+
+
+def pytest_sessionstart() -> None:
+    """Remove what test runs left that were killed: their folders carry their pids."""
+    for left in Path(tempfile.gettempdir()).glob("ledgerline-test-*"):
+        pid = re.match(r"ledgerline-test-(\d+)-", left.name)
+        if pid and not psutil.pid_exists(int(pid[1])) and left.stat().st_uid == os.geteuid():
+            manager.wipe(Settings().model_copy(update={"home": left}))
+
+
+def pytest_unconfigure() -> None:
+    manager.wipe(Settings())
+    shutil.rmtree(os.environ["LEDGERLINE_HOME"], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Settings:
+    """Both servers, running till the session ends; the environment leads to them."""
+    settings = Settings()
+    manager.up(settings)
+    return settings
+
+
+@pytest.fixture
+def settings(servers: Settings) -> Settings:
+    """Settings as the environment has them now, with the servers running."""
+    return Settings()
+
+
+@pytest.fixture
+def pg_database(servers: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """An empty Postgres database, and `POSTGRES_DB` naming it."""
+    name = f"test_{secrets.token_hex(6)}"
+    monkeypatch.setenv("POSTGRES_DB", name)
+    with psycopg.connect(**servers.postgres("postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        yield Settings()
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def mongo_database(
+    servers: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Database[dict[str, Any]]]:
+    """An empty MongoDB database, and `MONGODB_DATABASE` naming it."""
+    name = f"test_{secrets.token_hex(6)}"
+    monkeypatch.setenv("MONGODB_DATABASE", name)
+    with pymongo.MongoClient(servers.mongodb()) as client:
+        yield client[name]
+        client.drop_database(name)
