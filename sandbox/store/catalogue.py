@@ -165,14 +165,20 @@ class Catalogue:
         self.typo_product = int(n // 3)
         self.typo_day = profile.end_day - 45
         for p in range(n):
-            launch, base, cost = int(self.launch[p]), int(self.base_price[p]), int(self.base_cost[p])
+            launch, base, cost = (
+                int(self.launch[p]),
+                int(self.base_price[p]),
+                int(self.base_cost[p]),
+            )
             events: dict[int, list[int | None]] = {launch: [base, cost]}
             if p != n - 1:
                 changes = int(r.poisson(1.5 * (horizon - launch) / 365))
                 days = r.integers(launch + 30, max(launch + 31, horizon), changes)
                 factors = r.choice(np.array([85, 90, 95, 105, 110, 115, 120]), changes)
                 for day, factor in zip(days.tolist(), factors.tolist(), strict=True):
-                    events.setdefault(day, [None, None])[0] = max(99, base * factor // 10_000 * 100 + 99)
+                    events.setdefault(day, [None, None])[0] = max(
+                        99, base * factor // 10_000 * 100 + 99
+                    )
                 for year in years:
                     day = date(year, 7, 1).toordinal() - EPOCH
                     rise = rises[year, int(self.supplier[p])]
@@ -233,7 +239,9 @@ class Catalogue:
             length, percent = int(r.integers(5, 13)), int(r.choice(np.array([10, 15, 20, 25])))
             code = f"{CATEGORIES[category].code}{percent}-{day % 1000:03d}"
             pull_end = day + length + 14
-            found.append(Promotion(code, category, day, day + length, percent, 1.15, pull_end, 0.82))
+            found.append(
+                Promotion(code, category, day, day + length, percent, 1.15, pull_end, 0.82)
+            )
             day += int(r.integers(24, 46))
         for year in range(
             date.fromordinal(EPOCH + first).year, date.fromordinal(EPOCH + horizon).year + 1
@@ -251,9 +259,7 @@ class Catalogue:
         mixed = r.permutation(chosen)
         self.rules = [
             (int(a), int(b), int(p))
-            for a, b, p in zip(
-                mixed[:count], mixed[count:], r.integers(25, 50, count), strict=True
-            )
+            for a, b, p in zip(mixed[:count], mixed[count:], r.integers(25, 50, count), strict=True)
         ]
         self.rule_target = np.full(self.skus, -1)
         self.rule_percent = np.zeros(self.skus, dtype=np.int64)

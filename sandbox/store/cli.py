@@ -39,9 +39,7 @@ def store_folder(settings: Settings, shape: Profile, seed: int, out: Path | None
     return (out or settings.home / "store") / f"{shape.name}-{seed}"
 
 
-def make(
-    shape: Profile, seed: int, folder: Path, progress: Callable[[str, float], None]
-) -> bool:
+def make(shape: Profile, seed: int, folder: Path, progress: Callable[[str, float], None]) -> bool:
     """Generate the store unless its finished files are there; returns whether it was needed."""
     manifest = read_manifest(folder)
     wanted = {"format": FORMAT, "profile": shape.name, "seed": seed}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from bson import ObjectId
-from bson.int64 import Int64
 
 from sandbox.store import places, plan
 from sandbox.store.catalogue import CATEGORIES, Catalogue
@@ -16,6 +15,7 @@ from sandbox.store.people import People
 from sandbox.store.plan import Plan
 from sandbox.store.profiles import Profile
 from sandbox.store.returns import Refund
+from sandbox.store.stock import LOCATIONS
 
 Document = dict[str, Any]
 _STATUS_BY = ("customer", "system", "warehouse", "carrier")
@@ -54,9 +54,7 @@ class Builder:
             for p in range(catalogue.products)
         ]
         self.titles = [catalogue.title(p) for p in range(catalogue.products)]
-        self.category_names = [
-            catalogue.path(p).split(">")[0] for p in range(catalogue.products)
-        ]
+        self.category_names = [catalogue.path(p).split(">")[0] for p in range(catalogue.products)]
         self.campaign_ids = [
             self.ids["campaigns"].at(k, int(marketing.start[k] - 7) * DAY)
             for k in range(marketing.count)
@@ -82,9 +80,7 @@ class Builder:
         at = int((people.second_signup if account else people.signup)[person])
         country = places.COUNTRIES[people.country[person]]
         first, last = people.name(person)
-        gender = (None, "male", "other", None)[0:0] or ("female", "male", "other", None)[
-            people.gender[person]
-        ]
+        gender = ("female", "male", "other", None)[people.gender[person]]
         pick = int(people.name_picks[person][0])
         store = places.STORES[people.store[person]]
         document: Document = {
@@ -101,7 +97,7 @@ class Builder:
             "addresses": [{"kind": "home", **people.address(person), "default": True}],
             "signup": {
                 "at": utc(at),
-                "channel": ("web", "app", "pos")[(pick // 7) % 20 // 10 if pick % 11 else 2],
+                "channel": ("web", "app", "web", "pos")[pick // 7 % 4],
                 "device": plan.DEVICES[pick % 3],
             },
             "consent": {
@@ -119,9 +115,7 @@ class Builder:
 
     # --- products -------------------------------------------------------------------------------
 
-    def product(
-        self, p: int, stock: dict[str, int], rating: tuple[int, int], day: int
-    ) -> Document:
+    def product(self, p: int, stock: dict[str, int], rating: tuple[int, int], day: int) -> Document:
         """A product as it stands at the start of `day`; `rating` is (stars, reviews)."""
         c = self.catalogue
         rows = range(int(c.history_start[p]), int(c.history_start[p + 1]))
@@ -263,7 +257,7 @@ class Builder:
             document["cancel"] = {"at": utc(int(p.cancelled[order])), "reason": why}
         fraud = outcome == plan.FRAUD
         document["fraud"] = {"score": 91 + order % 9 if fraud else order * 7 % 43, "flag": fraud}
-        document["utm"] = self._utm(order)
+        document["utm"] = self.utm(order)
         if outcome == plan.TEST:
             document["is_test"] = True
         document["created_at"] = utc(placed)
@@ -381,9 +375,7 @@ class Builder:
             return [failed, {**payment, "id": f"pay_{order + 1:08d}_2"}]
         return [payment]
 
-    def _refund(
-        self, lines: Lines, order: int, number: int, refund: Refund, dec: int
-    ) -> Document:
+    def _refund(self, lines: Lines, order: int, number: int, refund: Refund, dec: int) -> Document:
         parts = []
         for part in refund.lines:
             line: Document = {
@@ -405,7 +397,8 @@ class Builder:
             "method": plan.METHODS[self.plan.method[order]],
         }
 
-    def _utm(self, order: int) -> Document:
+    def utm(self, order: int) -> Document:
+        """Where the order's last click came from."""
         p, marketing = self.plan, self.marketing
         if p.channel[order] >= 2 or p.no_utm[order]:
             return {}
@@ -420,12 +413,97 @@ class Builder:
 
     # --- smaller collections --------------------------------------------------------------------
 
+    def prospect(self, number: int, at: int) -> Document:
+        """Somebody who signed up and never bought; every tenth is the shop's own test account."""
+        female, male, last = places.names("en_GB")
+        firsts = female if number % 2 else male
+        test = number % 10 == 3
+        document: Document = {
+            "_id": self.ids["users"].at((1 << 32) + number, at),
+            "schema_version": 2 if at >= self.plan.version_two_at else 1,
+            "email": f"qa{number}@ledgerline.example" if test else f"lead{number}@example.net",
+            "email_verified": number % 3 > 0,
+            "name": {"first": firsts[number % len(firsts)], "last": last[number * 7 % len(last)]},
+            "locale": "en_GB",
+            "currency": "GBP",
+            "addresses": [],
+            "signup": {"at": utc(at), "channel": "web", "device": plan.DEVICES[number % 3]},
+            "consent": {"email": True, "sms": False, "ads": False, "at": utc(at)},
+            "tags": [],
+            "created_at": utc(at),
+            "updated_at": utc(at),
+        }
+        if number % 4 == 0:
+            started = [
+                k for k, start in enumerate(self.marketing.start.tolist()) if start * DAY <= at
+            ]
+            if started:
+                document["signup"]["campaign_id"] = self.campaign_ids[started[-1]]
+        if test:
+            document["is_test"] = True
+        return document
+
+    def campaign(self, k: int, day: int) -> Document:
+        """A campaign as it stands at the start of `day`."""
+        m = self.marketing
+        start, end = int(m.start[k]) * DAY, int(m.end[k]) * DAY
+        now = day * DAY
+        status = "planned" if now < start else ("finished" if now >= end else "active")
+        created = start - 7 * DAY
+        return {
+            "_id": self.campaign_ids[k],
+            "schema_version": 2,
+            "name": m.code(k),
+            "channel": CHANNELS[m.channel[k]],
+            "objective": ("awareness", "sales", "winback")[m.objective[k]],
+            "start": utc(start),
+            "end": utc(end),
+            "budget": decimal(int(m.spend[k].sum()) * 11 // 10),
+            "currency": "GBP",
+            "target": {"countries": ["GB"] if k % 3 else ["GB", "DE", "FR"]},
+            "status": status,
+            "created_at": utc(created),
+            "updated_at": utc({"planned": created, "active": start, "finished": end}[status]),
+        }
+
+    def campaign_day(self, k: int, day: int, claims: tuple[int, int]) -> Document:
+        """What the advertising platform reports for one day of a campaign."""
+        spend = int(self.marketing.spend[k][day - int(self.marketing.start[k])])
+        orders, revenue = claims
+        clicks = spend // (28 + k % 40) + orders
+        at = (day + 1) * DAY + 3 * 3600
+        return {
+            "_id": self.ids["campaign_daily"].at(k * 100_000 + day, at),
+            "schema_version": 2,
+            "campaign_id": self.campaign_ids[k],
+            "date": utc(day * DAY),
+            "spend": decimal(spend),
+            "impressions": clicks * (35 + k % 60),
+            "clicks": clicks,
+            "platform_conversions": orders,
+            "platform_revenue": decimal(revenue),
+            "created_at": utc(at),
+            "updated_at": utc(at),
+        }
+
+    def exchange_rate(self, day: int, index: int, rate: int) -> Document:
+        """GBP for one unit of a currency on one day; `rate` in units of 1e-8."""
+        at = utc(day * DAY)
+        return {
+            "_id": self.ids["exchange_rates"].at(day * 8 + index, day * DAY),
+            "schema_version": 2,
+            "date": at,
+            "base": places.CURRENCIES[index],
+            "quote": "GBP",
+            "rate": decimal(rate, 8),
+            "created_at": at,
+            "updated_at": at,
+        }
+
     def movement(
         self, number: int, place: int, kind: str, at: int, qty: int, cost: int, ref: Document
     ) -> Document:
         """One inventory movement; `place` is sku * 2 + location."""
-        from sandbox.store.stock import LOCATIONS
-
         return {
             "_id": self.ids["inventory_movements"].at(number, at),
             "schema_version": 2,
@@ -467,8 +545,3 @@ def as_of(document: Document, seconds: int) -> Document:
     if "cancel" in document and document["cancel"]["at"] >= now:
         del changed["cancel"]
     return changed
-
-
-def whole(number: int) -> Int64:
-    """Milliseconds since 1970 as a 64-bit integer."""
-    return Int64(number)

@@ -120,9 +120,7 @@ def shares(generator: np.random.Generator, weights: list[int], size: int) -> np.
     return generator.permutation(np.repeat(np.arange(len(weights)), counts))
 
 
-def some(
-    generator: np.random.Generator, eligible: np.ndarray, count: int
-) -> np.ndarray:
+def some(generator: np.random.Generator, eligible: np.ndarray, count: int) -> np.ndarray:
     """`count` positions where `eligible` is true (fewer if there are fewer), sorted."""
     candidates = np.flatnonzero(eligible)
     chosen = generator.permutation(candidates.size)[:count]

@@ -331,7 +331,9 @@ class Flaws:
         self.log.add("09_shape_drift", "items_as_map", "orders", doc["_id"])
 
     def _session_missing(self, doc: Document, order: int) -> None:
-        doc["session_id"] = self.b.ids["unknown"].at(order + (1 << 32), int(self.plan.placed[order]))
+        doc["session_id"] = self.b.ids["unknown"].at(
+            order + (1 << 32), int(self.plan.placed[order])
+        )
         self.log.add("18_web", "purchase_without_session", "orders", doc["_id"])
 
     def _late_edit(self, doc: Document, order: int) -> None:
@@ -482,7 +484,12 @@ class Flaws:
             doc["rating"]["avg"] = float("nan")
             log.add("17_oddities", "nan", "products", identifier, path="rating.avg")
         if p % 97 == 5:
-            doc["attrs"] = {**doc["attrs"], "$note": "raw", "care.wash": "30°", "weight": float("inf")}
+            doc["attrs"] = {
+                **doc["attrs"],
+                "$note": "raw",
+                "care.wash": "30°",
+                "weight": float("inf"),
+            }
             log.add("17_oddities", "keys_and_infinity", "products", identifier)
         if p % 211 == 6:
             doc["title"] += " ✨ „édition“"

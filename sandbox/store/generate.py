@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -11,18 +10,19 @@ from typing import Any
 import bson
 import numpy as np
 
-from sandbox.store import people as people_module
-from sandbox.store import places, plan
-from sandbox.store.catalogue import CATEGORIES, Catalogue
+from sandbox.store import answers, places
+from sandbox.store.catalogue import Catalogue
 from sandbox.store.documents import Builder, Document, as_of
-from sandbox.store.exact import DAY, decimal, plain, rng, utc
-from sandbox.store.flaws import FlawLog, Flaws, PersonFlaws, id_text
+from sandbox.store.exact import DAY, plain, rng, utc
+from sandbox.store.flaws import FlawLog, Flaws, PersonFlaws
 from sandbox.store.lines import LineMaker, Lines
-from sandbox.store.marketing import CHANNELS, Marketing
+from sandbox.store.marketing import Books, Marketing
 from sandbox.store.people import People
 from sandbox.store.plan import Plan
 from sandbox.store.profiles import EPOCH, Profile
 from sandbox.store.returns import Refund, refunds
+from sandbox.store.reviews import Reviewer
+from sandbox.store.sessions import Tracker
 from sandbox.store.stock import LOCATIONS, Movements, Stock
 from sandbox.store.truth import Ledger, day_text
 from sandbox.store.writer import Folder
@@ -64,6 +64,7 @@ class World:
         self.flaws = Flaws(self.builder, self.persons, self.log)
         self.flaws.plan_products(seed)
         self.ledger = Ledger(self.plan, self.catalogue)
+        self.books = Books(self.marketing)
 
 
 Write = Callable[[str, Document], None]
@@ -79,6 +80,13 @@ class Chunk:
         self.stock_sum = np.zeros(2 * world.catalogue.skus, dtype=np.int64)
         self.receipts = 0
         self.pending: list[Document] = []
+        """Orders with events still to come, as they will be in the end."""
+        self.later: list[tuple[int, int, int, str, Document]] = []
+        """Reviews and tickets still to come: (at, product, stars, collection, document)."""
+        self.reviewer = Reviewer(world.builder, world.flaws, world.seed)
+        self.tracker = Tracker(world.builder, world.flaws, world.seed, write)
+        self.stars = np.zeros(world.catalogue.products, dtype=np.int64)
+        self.reviewed = np.zeros(world.catalogue.products, dtype=np.int64)
 
     def days(self, first_day: int, last_day: int, cutoff: int) -> tuple[Lines, dict, list]:
         """Orders, movements and refunds of the UTC days [first_day, last_day).
@@ -95,7 +103,37 @@ class Chunk:
         self._sales(lines)
         self._stock_movements(extra)
         self._returns(lines, back, 0, cutoff)
+        self.tracker.days(lines, first_day, last_day)
+        for at, product, stars, doc in self.reviewer.of(lines, first_day):
+            self.say(at, product, stars, "reviews", doc, cutoff)
+        for at, doc in self.reviewer.tickets(lines, first_day):
+            self.say(at, 0, 0, "support_tickets", doc, cutoff)
+        self._campaign_days(lines, rows, first_day, last_day)
         return lines, back, rows
+
+    def say(
+        self, at: int, product: int, stars: int, collection: str, doc: Document, cutoff: int
+    ) -> None:
+        """Write a review or ticket, or keep it for later."""
+        if at >= cutoff:
+            self.later.append((at, product, stars, collection, doc))
+            return
+        if stars:
+            self.stars[product] += stars
+            self.reviewed[product] += 1
+        self.write(collection, doc)
+
+    def _campaign_days(
+        self, lines: Lines, rows: list[tuple[Any, ...]], first_day: int, last_day: int
+    ) -> None:
+        w, m = self.world, self.world.marketing
+        net = np.array([row[3] - row[4] for row in rows], dtype=np.int64)
+        counts = np.array([row[1] is None for row in rows], dtype=bool)
+        w.books.book(lines.lo, w.plan.placed[lines.lo : lines.hi] // DAY, net, counts)
+        for k in np.flatnonzero((m.start < last_day) & (m.end > first_day)).tolist():
+            for day in range(max(first_day, int(m.start[k])), min(last_day, int(m.end[k]))):
+                claims = w.books.claims(k, day)
+                self.write("campaign_daily", w.builder.campaign_day(k, day, claims))
 
     def _orders(
         self, lines: Lines, back: dict[int, list[Refund]], first_day: int, cutoff: int
@@ -128,6 +166,32 @@ class Chunk:
                 self.write("orders", written)
             at = stop
 
+    def state(self) -> dict[str, Any]:
+        """What `tick` needs to go on, as plain numbers."""
+        return {
+            "stock": self.world.stock.state(),
+            "stock_sum": self.stock_sum.tolist(),
+            "stars": self.stars.tolist(),
+            "reviewed": self.reviewed.tolist(),
+            "numbers": {
+                "movement": self.movement_number,
+                "receipts": self.receipts,
+                "review": self.reviewer.number,
+                "session": self.tracker.number,
+                "event": self.tracker.event_number,
+            },
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        self.world.stock.restore(state["stock"])
+        for name in ("stock_sum", "stars", "reviewed"):
+            setattr(self, name, np.array(state[name], dtype=np.int64))
+        numbers = state["numbers"]
+        self.movement_number, self.receipts = numbers["movement"], numbers["receipts"]
+        self.reviewer.number = numbers["review"]
+        self.tracker.number, self.tracker.event_number = numbers["session"], numbers["event"]
+
     def session_of(self, order: int) -> Any:
         """The web session that ended in this order, if its journey was recorded."""
         if not self.world.plan.tracked[order]:
@@ -139,9 +203,7 @@ class Chunk:
     def _move(self, place: int, kind: str, at: int, qty: int, cost: int, ref: Document) -> Document:
         self.movement_number += 1
         self.stock_sum[place] += qty
-        return self.world.builder.movement(
-            self.movement_number, place, kind, at, qty, cost, ref
-        )
+        return self.world.builder.movement(self.movement_number, place, kind, at, qty, cost, ref)
 
     def _sales(self, lines: Lines) -> None:
         w = self.world
@@ -157,9 +219,7 @@ class Chunk:
             if order != previous:
                 identifier, previous = order_id(order), order
             ref = {"type": "order", "id": identifier}
-            self.write(
-                "inventory_movements", self._move(place, "sale", moment, -units, pence, ref)
-            )
+            self.write("inventory_movements", self._move(place, "sale", moment, -units, pence, ref))
 
     def _stock_movements(self, extra: Movements) -> None:
         w, c = self.world, self.world.catalogue
@@ -242,12 +302,11 @@ class Store:
         spans = list(months(profile.first_day, profile.end_day))
         self.folder.text("truth/orders.csv", self._order_rows(chunk, spans, cutoff))
         self._products(chunk)
+        self._campaigns()
         self._rates()
         self._truth(chunk)
 
-    def _order_rows(
-        self, chunk: Chunk, spans: list[tuple[int, int]], cutoff: int
-    ) -> Iterator[str]:
+    def _order_rows(self, chunk: Chunk, spans: list[tuple[int, int]], cutoff: int) -> Iterator[str]:
         """Write month by month; yields the lines of truth/orders.csv meanwhile."""
         w = self.w
         yield (
@@ -283,6 +342,11 @@ class Store:
                 doc = w.flaws.user(w.builder.user(person, account), person, account)
                 if doc is not None:
                     self.folder.add("users", doc)
+        first, end = w.profile.first_day * DAY, cutoff
+        count = max(12, people.past // 25)
+        for number in range(count):
+            at = first + (end - first) * (2 * number + 1) // (2 * count)
+            self.folder.add("users", w.builder.prospect(number, at))
 
     def _products(self, chunk: Chunk) -> None:
         w, c = self.w, self.w.catalogue
@@ -297,30 +361,27 @@ class Store:
                 )
                 for side, name in enumerate(LOCATIONS)
             }
-            doc = w.flaws.product(w.builder.product(p, stock, (0, 0), w.profile.end_day), p)
+            doc = w.flaws.product(
+                w.builder.product(
+                    p, stock, (int(chunk.stars[p]), int(chunk.reviewed[p])), w.profile.end_day
+                ),
+                p,
+            )
             if doc is not None:
                 self.folder.add("products", doc)
 
     def _rates(self) -> None:
         w = self.w
-        ids = w.builder.ids["exchange_rates"]
         for day in range(w.profile.first_day - 1, w.profile.end_day):
-            for index, code in enumerate(places.CURRENCIES[1:], start=1):
-                at = utc(day * DAY)
+            for index in range(1, len(places.CURRENCIES)):
                 rate = int(w.maker.rates[index, day - w.maker.rates_first])
-                self.folder.add(
-                    "exchange_rates",
-                    {
-                        "_id": ids.at(day * 8 + index, day * DAY),
-                        "schema_version": 2,
-                        "date": at,
-                        "base": code,
-                        "quote": "GBP",
-                        "rate": decimal(rate, 8),
-                        "created_at": at,
-                        "updated_at": at,
-                    },
-                )
+                self.folder.add("exchange_rates", w.builder.exchange_rate(day, index, rate))
+
+    def _campaigns(self) -> None:
+        w, end = self.w, self.w.profile.end_day
+        for k in range(w.marketing.count):
+            if w.marketing.start[k] - 7 < end:
+                self.folder.add("campaigns", w.builder.campaign(k, end))
 
     def _truth(self, chunk: Chunk) -> None:
         w, folder, profile = self.w, self.folder, self.w.profile
@@ -328,10 +389,31 @@ class Store:
         folder.json("truth/totals.json", w.ledger.totals(first, last))
         folder.rows("truth/daily.json", w.ledger.days(first, last))
         folder.rows("truth/monthly.json", w.ledger.months(first, last))
+        answers.note_flaws(w)
         folder.json("truth/flaws.json", w.log.entries)
         folder.rows("truth/drift.json", w.log.drift)
-        counts = {name: file.documents for name, file in folder.files.items()}
-        folder.json("truth/counts.json", counts)
-        with (folder.path / "pending.bson").open("wb") as file:
-            for doc in chunk.pending:
-                file.write(bson.encode(doc))
+        folder.rows("truth/customers.json", answers.customers(w))
+        folder.rows("truth/identity.json", answers.identities(w))
+        folder.rows("truth/campaigns.json", answers.campaigns(w))
+        folder.json("truth/model.json", answers.model(w, chunk.stock_sum))
+        folder.json("truth/facts.json", answers.facts(w))
+        folder.json(
+            "truth/counts.json",
+            {
+                "documents": {name: file.documents for name, file in folder.files.items()},
+                "clean": {
+                    "customers": profile.customers, "orders": profile.orders,
+                    "lines": profile.lines, "products": profile.products,
+                },
+                "imperfections": w.log.numbers,
+            },
+        )  # fmt: skip
+        folder.binary("pending.bson", (bson.encode(doc) for doc in chunk.pending))
+        folder.binary(
+            "later.bson",
+            (
+                bson.encode({"at": at, "product": product, "stars": stars, "in": name, "doc": doc})
+                for at, product, stars, name, doc in chunk.later
+            ),
+        )
+        folder.json("state.json", chunk.state())

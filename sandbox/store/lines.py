@@ -123,9 +123,7 @@ class LineMaker:
         sku[is_gift], qty[is_gift] = c.skus - 1, 1
 
         location = (~np.isin(store, (places.UK, places.TRADE))).astype(np.int64)
-        takes_stock = ~is_gift & np.isin(
-            outcome, (plan.NORMAL, plan.CANCELLED_PAID, plan.SAMPLE)
-        )
+        takes_stock = ~is_gift & np.isin(outcome, (plan.NORMAL, plan.CANCELLED_PAID, plan.SAMPLE))
         edges = np.searchsorted(day, np.arange(first_day, last_day + 1))
         for index, (a, b) in enumerate(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)):
             self.stock.day(

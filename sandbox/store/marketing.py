@@ -40,7 +40,9 @@ class Marketing:
         later = max(2, profile.campaigns * (horizon - end) // (end - first))
         n = self.count = profile.campaigns + later
         step = (end - first - 50) // profile.campaigns
-        start = first + 12 + np.arange(profile.campaigns) * step + r.integers(0, 12, profile.campaigns)
+        start = (
+            first + 12 + np.arange(profile.campaigns) * step + r.integers(0, 12, profile.campaigns)
+        )
         after = end + 5 + np.arange(later) * ((horizon - end - 40) // later)
         self.start = np.concatenate([start, after])
         self.end = self.start + r.integers(14, 40, n)
@@ -100,3 +102,36 @@ class Marketing:
     def code(self, k: int) -> str:
         """The campaign's name in utm parameters."""
         return f"{CHANNELS[self.channel[k]]}_{('awareness', 'sales', 'winback')[self.objective[k]]}_{k + 1:03d}"
+
+
+class Books:
+    """What each campaign brought, day by day: the truth, and the platform's claim."""
+
+    OVERCLAIM_ORDERS = 13
+    OVERCLAIM_REVENUE = 125
+
+    def __init__(self, marketing: Marketing) -> None:
+        self.marketing = marketing
+        width = int((marketing.end - marketing.start).max())
+        self.touched = np.zeros((marketing.count, width), dtype=np.int64)
+        self.touched_net = np.zeros((marketing.count, width), dtype=np.int64)
+        self.caused = np.zeros(marketing.count, dtype=np.int64)
+        self.caused_net = np.zeros(marketing.count, dtype=np.int64)
+
+    def book(self, lo: int, day: np.ndarray, net: np.ndarray, counts: np.ndarray) -> None:
+        """Add the orders from index `lo` on: UTC day, net pence, and whether they count."""
+        m = self.marketing
+        campaign = m.campaign[lo : lo + day.size]
+        hit = (campaign >= 0) & counts
+        k = campaign[hit]
+        np.add.at(self.touched, (k, day[hit] - m.start[k]), 1)
+        np.add.at(self.touched_net, (k, day[hit] - m.start[k]), net[hit])
+        own = hit & m.caused[lo : lo + day.size]
+        np.add.at(self.caused, campaign[own], 1)
+        np.add.at(self.caused_net, campaign[own], net[own])
+
+    def claims(self, k: int, day: int) -> tuple[int, int]:
+        """Orders and pence that the platform claims for one day."""
+        at = day - int(self.marketing.start[k])
+        orders = int(self.touched[k, at]) * self.OVERCLAIM_ORDERS
+        return -(-orders // 10), int(self.touched_net[k, at]) * self.OVERCLAIM_REVENUE // 100

@@ -101,9 +101,7 @@ class People:
         country = np.zeros(self.count, dtype=np.int64)  # GB for the stores uk and trade
         irish = (self.store == places.TRADE) & (r.random(self.count) < 0.06)
         country[irish] = [c.code for c in places.COUNTRIES].index("IE")
-        for column, store in enumerate(
-            (places.INTL, places.EU, places.US, places.JP, places.GULF)
-        ):
+        for column, store in enumerate((places.INTL, places.EU, places.US, places.JP, places.GULF)):
             members = np.flatnonzero(self.store == store)
             weights = [c.weights[column] for c in places.COUNTRIES]
             known = members[members < self.past]
@@ -171,13 +169,9 @@ class People:
         order = np.lexsort((a.placed, a.person))
         starts = np.searchsorted(a.person[order], np.arange(self.count))
         size = np.append(starts[1:], order.size) - starts
-        second = np.where(
-            size > 1, a.placed[order][np.minimum(starts + 1, order.size - 1)], 0
-        )
+        second = np.where(size > 1, a.placed[order][np.minimum(starts + 1, order.size - 1)], 0)
         late = self.guest_first
-        self.signup[late] = np.where(
-            second > 0, second - 120, self.first_order_at + 3 * DAY
-        )[late]
+        self.signup[late] = np.where(second > 0, second - 120, self.first_order_at + 3 * DAY)[late]
         self.signup[late] = np.maximum(self.signup[late], self.first_order_at[late] + 60)
         self.second_signup = self.first_order_at + r.integers(20, 200, self.count) * DAY
         self.signup_campaign_pick = r.random(self.count)
@@ -207,7 +201,9 @@ class People:
     def email(self, person: int) -> str:
         """The person's main address, in its normal form; unique by the number in it."""
         first, last = self.name(person)
-        plain = "".join(c for c in f"{first}.{last}".lower() if c.isascii() and (c.isalnum() or c == "."))
+        plain = "".join(
+            c for c in f"{first}.{last}".lower() if c.isascii() and (c.isalnum() or c == ".")
+        )
         domain = ("gmail.com", "outlook.com", "yahoo.co.uk", "icloud.com", "example.org")
         return f"{plain.strip('.') or 'shopper'}{person}@{domain[self.domain[person]]}"
 

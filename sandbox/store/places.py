@@ -139,9 +139,7 @@ def _words(source: object) -> list[str]:
 @cache
 def names(locale: str) -> tuple[list[str], list[str], list[str]]:
     """Female first names, male first names and last names of a locale's language (Faker's)."""
-    provider = {"de": German, "fr": French, "es": Spanish, "ja": Japanese}.get(
-        locale[:2], British
-    )
+    provider = {"de": German, "fr": French, "es": Spanish, "ja": Japanese}.get(locale[:2], British)
     if provider is Japanese:
         return (
             _words(p[0] for p in Japanese.first_name_female_pairs),

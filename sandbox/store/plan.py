@@ -57,9 +57,7 @@ SHIPPING = ("standard", "express", "pickup")
 class Plan:
     """Columns of all orders in the order of time; `past` of them belong to the time line."""
 
-    def __init__(
-        self, profile: Profile, seed: int, people: People, marketing: Marketing
-    ) -> None:
+    def __init__(self, profile: Profile, seed: int, people: People, marketing: Marketing) -> None:
         self.profile, self.seed = profile, seed
         arrivals = people.arrivals
         self.past, n = arrivals.past, arrivals.person.size
@@ -146,7 +144,9 @@ class Plan:
         self.outcome = np.zeros(self.count, dtype=np.int64)
         self.outage_day = self.profile.end_day - 100
         on_day = self.placed // DAY == self.outage_day
-        self.outage = on_day & (self.method == 0) & (self.channel != 2) & (r.random(self.count) < 0.7)
+        self.outage = (
+            on_day & (self.method == 0) & (self.channel != 2) & (r.random(self.count) < 0.7)
+        )
         self.outcome[self.outage] = CANCELLED_UNPAID
         for window, size in self._windows():
             for outcome, rate in OUTCOMES.items():

@@ -92,7 +92,9 @@ def _customer_refunds(
     bad = bool(catalogue.defective[catalogue.sku_product[lines.sku[members[0]]]])
     why = "defective" if bad else REASONS[reason[members[0]]]
     restock = "damaged" if why == "defective" else ("return", "return", "none")[order % 3]
-    kind = ("partial", "several", "over", "restock_unknown", "whole", "shipping", "whole")[order % 7]
+    kind = ("partial", "several", "over", "restock_unknown", "whole", "shipping", "whole")[
+        order % 7
+    ]
     if kind == "restock_unknown":
         restock = None
     units = [(line, int(lines.qty[line])) for line in members]

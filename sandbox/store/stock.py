@@ -60,9 +60,9 @@ class Stock:
         popularity = np.repeat(catalogue.sku_popularity, 2)
         popularity = popularity / float(popularity.sum()) * 2
         split = np.tile(np.array([0.85, 0.15]), catalogue.skus)
-        self.expected = np.round(
-            popularity * split * lines_a_day * UNITS_PER_LINE * 1000
-        ).astype(np.int64)
+        self.expected = np.round(popularity * split * lines_a_day * UNITS_PER_LINE * 1000).astype(
+            np.int64
+        )
 
     def day(
         self,

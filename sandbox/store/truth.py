@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sandbox.store import places, plan
-from sandbox.store.catalogue import Catalogue
+from sandbox.store.catalogue import CATEGORIES, Catalogue
 from sandbox.store.exact import DAY, local_day, plain, utc
 from sandbox.store.lines import Lines, to_gbp
 from sandbox.store.plan import FLAW_CODES, Plan
@@ -39,7 +39,8 @@ class Ledger:
         self.net_with_cost = 0
         self.excluded: dict[str, int] = defaultdict(int)
         self.not_countable_gross = 0
-        self.category_net = np.zeros(len(places.STORES) * 0 + 16, dtype=np.int64)
+        self.category_net = np.zeros(len(CATEGORIES) + 1, dtype=np.int64)
+        self.person_net = np.zeros(int(order_plan.person.max()) + 1, dtype=np.int64)
         self.method_net = np.zeros(len(plan.METHODS), dtype=np.int64)
 
     def reasons(self, lo: int, hi: int) -> list[str | None]:
@@ -90,14 +91,13 @@ class Ledger:
         np.add.at(self.category_net, c.sku_category[lines.sku][on_line], net[on_line])
         by_order = sums["gross_sales"] - sums["discounts"]
         np.add.at(self.method_net, p.method[lo:hi][counts], by_order[counts])
+        np.add.at(self.person_net, p.person[lo:hi][counts], by_order[counts])
 
         captured = np.isin(p.outcome[lo:hi], (plan.NORMAL, plan.CANCELLED_PAID))
         captured &= counts & (lines.grand > 0) & (p.paid[lo:hi] < cutoff)
         fee = to_gbp(lines.fee, lines.rate, lines.decimals)
         paid_day = local_day(p.paid[lo:hi]) - self.first
-        np.add.at(
-            self.daily["payment_fees"], (store[captured], paid_day[captured]), fee[captured]
-        )
+        np.add.at(self.daily["payment_fees"], (store[captured], paid_day[captured]), fee[captured])
         returned = np.zeros(hi - lo, dtype=np.int64)
         for order, order_refunds in refunds.items():
             if reasons[order - lo] is None:
@@ -106,9 +106,7 @@ class Ledger:
                    sums["tax"], sums["cogs"], sums["units"])  # fmt: skip
         days = local_day(p.placed[lo:hi]).tolist()
         amounts = zip(*(column.tolist() for column in columns), strict=True)
-        return [
-            (lo + i, reasons[i], days[i], *row) for i, row in enumerate(amounts)
-        ]
+        return [(lo + i, reasons[i], days[i], *row) for i, row in enumerate(amounts)]
 
     def refund(
         self, lines: Lines, order: int, refunds: list[Refund], since: int, cutoff: int

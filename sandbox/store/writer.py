@@ -48,14 +48,29 @@ class Folder:
 
     def __enter__(self) -> Folder:
         try:
-            if self.path.exists():
-                shutil.rmtree(self.path)
+            self._clear()
             (self.path / "truth").mkdir(parents=True)
             self.files = {name: _Hashed(self.path / f"{name}.bson") for name in COLLECTIONS}
         except OSError as error:
             raise _explain(error, self.path) from error
         self.others: dict[str, str] = {}
         return self
+
+    def _clear(self) -> None:
+        """Remove an earlier run's files; a folder with anything else in it is left alone."""
+        if not self.path.exists():
+            return
+        known = {f"{name}.bson" for name in COLLECTIONS} | {
+            MANIFEST, MANIFEST + ".part", "truth", "pending.bson", "later.bson", "state.json",
+            "ticks",
+        }  # fmt: skip
+        strange = sorted(entry.name for entry in self.path.iterdir() if entry.name not in known)
+        if strange:
+            raise UserError(
+                f"{self.path} holds files that are not a store's ({strange[0]}): "
+                "name another folder with --out"
+            )
+        shutil.rmtree(self.path)
 
     def add(self, collection: str, document: dict[str, Any]) -> None:
         """Append a document to a collection's file."""
@@ -79,9 +94,13 @@ class Folder:
 
     def text(self, name: str, parts: Iterable[str]) -> None:
         """Write a text file from parts."""
+        self.binary(name, (part.encode() for part in parts))
+
+    def binary(self, name: str, parts: Iterable[bytes]) -> None:
+        """Write a file from parts."""
         file = _Hashed(self.path / name)
         for part in parts:
-            file.write(part.encode())
+            file.write(part)
         file.file.close()
         self.others[name] = file.hash.hexdigest()
 
