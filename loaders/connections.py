@@ -56,12 +56,11 @@ def open_mongodb(settings: Settings) -> Database[dict[str, Any]]:
     """
     with readable_errors():
         uri = settings.mongodb()
-        client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
-            uri,
-            serverSelectionTimeoutMS=CONNECT_TIMEOUT_SECONDS * 1000,
-            connectTimeoutMS=CONNECT_TIMEOUT_SECONDS * 1000,
-            appname="ledgerline",
-        )
+        options: dict[str, Any] = {"appname": "ledgerline"}
+        for name in ("serverSelectionTimeoutMS", "connectTimeoutMS"):
+            if name.lower() not in uri.lower():  # the URI's own word counts
+                options[name] = CONNECT_TIMEOUT_SECONDS * 1000
+        client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(uri, **options)
         try:
             client.admin.command("ping")
         except BaseException:
@@ -84,7 +83,7 @@ def readable_errors() -> Iterator[None]:
 
 
 def _postgres_error(error: psycopg.Error) -> Exception:
-    text = _one_line(error)
+    text = one_line(error)
     match error:
         case pg.DiskFull():
             return UserError(
@@ -126,7 +125,7 @@ def _no_postgres_database(text: str) -> UserError:
 
 
 def _mongodb_error(error: mongo.PyMongoError) -> Exception:
-    text = _one_line(error)
+    text = one_line(error)
     match error:
         case mongo.InvalidURI() | mongo.ConfigurationError():
             return UserError(
@@ -155,9 +154,11 @@ def _mongodb_error(error: mongo.PyMongoError) -> Exception:
     return error
 
 
-def _one_line(error: Exception) -> str:
-    """The driver's message in one short line, without what it says about its own topology."""
-    text = " ".join(str(error).split())
+def one_line(error: Exception) -> str:
+    """The driver's message in one short line, without topologies and without data of documents."""
+    # Postgres' details and context quote the row; its primary message doesn't
+    primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    text = " ".join((primary or str(error)).split())
     text = re.sub(r", Timeout: .*|, Topology Description: .*|, full error: .*", "", text)
     text = re.sub(r"\(configured timeouts: [^)]*\)", "", text)
     text = re.sub(r'connection to server at "([^"]*)", port (\d+) failed: ', r"\1:\2: ", text)
