@@ -78,10 +78,12 @@ app = typer.Typer(
 
 @app.callback()
 def _root(
+    context: typer.Context,
     data: Annotated[
         str | None, typer.Option(help="Data set: xs, s (the usual), m, xl or online-retail.")
     ] = None,
 ) -> None:
+    context.obj = data
     if data is not None:
         datasets.choose(data)
 

@@ -13,11 +13,15 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 
 class Task:
-    """One step that is running; this one tells nobody."""
+    """A running step; this one tells nobody.
+
+    Attributes:
+        note: what the step has to say when it is done.
+    """
 
     note = ""
 
@@ -27,15 +31,17 @@ class Task:
     def advance(self, what: str = "", by: int = 1) -> None:
         """So many more units are done; `what` is the one being worked on."""
 
+    def reach(self, what: str, share: float) -> None:
+        """The step is at `share` (0 to 1) of its work."""
 
-@dataclass
+
+@dataclass(frozen=True)
 class Finished:
-    """A step that ended: its label, its seconds, what it said, and whether it went well."""
+    """A step that ended."""
 
     label: str
     seconds: float
     note: str
-    is_ok: bool
 
 
 class Silent:
@@ -63,36 +69,45 @@ class Terminal:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("[dim]{task.fields[what]}"),
+            TextColumn("{task.fields[count]} [dim]{task.fields[what]}"),
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
             refresh_per_second=5,
         )
-        task = _BarTask(bar, bar.add_task(label, total=None, what=""))
-        is_ok = False
+        task = _BarTask(bar, label)
+        mark = "[red]✗[/]"
         try:
             with bar:
                 yield task
-            is_ok = True
+            mark = "[green]✓[/]"
         finally:
-            done = Finished(label, time.monotonic() - started, task.note, is_ok)
+            done = Finished(label, time.monotonic() - started, task.note)
             self.finished.append(done)
-            mark = "[green]✓[/]" if is_ok else "[red]✗[/]"
             note = f"  [dim]{escape(done.note)}[/]" if done.note else ""
-            self.console.print(f" {mark} {label:<28}{done.seconds:>7.1f} s{note}")
+            self.console.print(f" {mark} {label:<27}{done.seconds:>6.1f} s{note}", highlight=False)
 
 
 class _BarTask(Task):
-    def __init__(self, bar: Progress, task_id: int) -> None:
-        self.bar, self.task_id = bar, task_id
+    def __init__(self, bar: Progress, label: str) -> None:
+        self.bar = bar
+        self.id = bar.add_task(label, total=None, count="", what="")
+        self.done, self.total = 0, None
 
     def expect(self, total: int) -> None:
-        self.bar.update(self.task_id, total=total)
+        self.total = total
 
     def advance(self, what: str = "", by: int = 1) -> None:
-        self.bar.update(self.task_id, advance=by, what=what[:48])
+        self.done += by
+        count = f"{self.done:,}" + (f" of {self.total:,}" if self.total else "")
+        self.bar.update(
+            self.id, completed=self.done, total=self.total, count=count, what=escape(what[:40])
+        )
+
+    def reach(self, what: str, share: float) -> None:
+        self.bar.update(
+            self.id, completed=share, total=1.0, count=f"{share:.0%}", what=escape(what[:40])
+        )
 
 
 _current: Silent | Terminal = Silent()
@@ -107,8 +122,9 @@ def current() -> Silent | Terminal:
 def shown_on(console: Console) -> Iterator[Terminal]:
     """Within, steps report to this terminal."""
     global _current
-    before, _current = _current, Terminal(console)
+    before, shown = _current, Terminal(console)
+    _current = shown
     try:
-        yield _current
+        yield shown
     finally:
         _current = before

@@ -33,40 +33,39 @@ def refresh() -> None:
     """Load what changed, build and test the marts, fit the models, reconcile."""
     console = Console()
     started = time.monotonic()
-    run(Settings(), console)
-    console.print(f"refreshed in {time.monotonic() - started:.0f} s")
+    with progress.shown_on(console):
+        run(Settings())
+    console.print(f"refreshed in {time.monotonic() - started:.0f} s", highlight=False)
 
 
-def run(settings: Settings, console: Console) -> list[progress.Finished]:
-    """Run the job; returns its steps with their times.
+def run(settings: Settings) -> None:
+    """Run the job in this process; its steps report to `progress.current()`.
 
     Raises:
         RefreshError: a step failed. What was committed before stays, and a rerun goes on.
-        UserError: a server can't be reached, before anything is begun.
+        UserError: a server can't be reached; nothing was begun.
     """
     check_servers(settings)
     workspace.prepare(settings)
-    with progress.shown_on(console) as shown:
-        with shown.task("prepare the graph"):
-            # here, as Dagster and dbt take seconds to import
-            import dagster as dg
+    with progress.current().task("prepare the graph"):
+        # here, as Dagster and dbt take seconds to import
+        import dagster as dg
 
-            from orchestration.definitions import defs
+        from orchestration.definitions import defs
 
-            job = defs().resolve_job_def(JOB)
-            instance = dg.DagsterInstance.get()
-        with instance:
-            close_dead_runs(instance)
-            result = job.execute_in_process(
-                instance=instance,
-                raise_on_error=False,
-                # the terminal shows the steps; the events are in Dagster's log
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                tags={_PID: str(os.getpid()), _HOST: platform.node()},
-            )
-        if not result.success:
-            raise RefreshError(_why(result, settings))
-        return shown.finished
+        job = defs().resolve_job_def(JOB)
+        instance = dg.DagsterInstance.get()
+    with instance:
+        close_dead_runs(instance)
+        result = job.execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            # the terminal shows the steps; the events are in Dagster's log
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            tags={_PID: str(os.getpid()), _HOST: platform.node()},
+        )
+    if not result.success:
+        raise RefreshError(_why(result, settings))
 
 
 def check_servers(settings: Settings) -> None:
