@@ -1,0 +1,77 @@
+-- One row per review.
+with
+
+reviews as (
+
+    select * from {{ ref('stg_shop__reviews') }}
+
+),
+
+skus as (
+
+    select * from {{ ref('int_product_skus') }}
+
+),
+
+products as (
+
+    select
+        product_id,
+        product_key,
+        row_number() over (
+            partition by product_id
+            order by sku asc
+        ) as sku_rank
+    from skus
+
+),
+
+identities as (
+
+    select * from {{ ref('int_customers_resolved') }}
+
+),
+
+orders as (
+
+    select * from {{ ref('int_orders_classified') }}
+
+),
+
+final as (
+
+    select
+        reviews.review_id,
+        coalesce(products.product_key, '-1') as product_key,
+        coalesce(identities.customer_key, orders.customer_key, '-1') as customer_key,
+        reviews.product_id,
+        orders.order_id,
+        reviews.language,
+        reviews.status,
+        case when reviews.body is not null then {{ dbt.hash('reviews.body') }} end as text_hash,
+        cast(length(reviews.body) as {{ dbt.type_int() }}) as text_length,
+        cast(reviews.rating as {{ type_money() }}) as rating,
+        cast(reviews.votes as {{ dbt.type_int() }}) as votes,
+        coalesce(reviews.is_verified, false) as is_verified,
+        reviews.is_deleted,
+        products.product_key is null as is_product_unknown,
+        -- what an average rating is taken over
+        not reviews.is_deleted
+        and coalesce(reviews.status, 'published') in ('published', 'approved')
+        and reviews.rating between 1 and 5 as is_countable,
+        {{ local_date('reviews.created_at') }} as review_date,
+        reviews.created_at,
+        reviews.edited_at
+    from reviews
+    left join products
+        on
+            reviews.product_id = products.product_id
+            and products.sku_rank = 1
+    left join identities
+        on 'account:' || reviews.user_id = identities.identity_id
+    left join orders
+        on reviews.order_id = orders.order_id
+
+)
+
+select * from final

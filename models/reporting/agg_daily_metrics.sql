@@ -1,0 +1,367 @@
+-- One row per store and day, without gaps; sums of the ledger by the day of the event.
+--
+-- Costs that belong to no single store (advertising, overheads without a store) stand under the store
+-- '(shared)', so that sums over stores are right and no store carries a made-up share.
+{% set average_windows = [7, 30] %}
+
+with
+
+ledger as (
+
+    select * from {{ ref('fct_sales_ledger') }}
+
+),
+
+orders as (
+
+    select * from {{ ref('fct_orders') }}
+
+),
+
+items as (
+
+    select * from {{ ref('fct_order_items') }}
+
+),
+
+spend as (
+
+    select * from {{ ref('int_campaign_days_converted') }}
+
+),
+
+overheads as (
+
+    select * from {{ ref('int_overheads_daily') }}
+
+),
+
+money as (
+
+    select
+        store_id,
+        event_date as metric_date,
+        sum(case when entry_type = 'sale' then amount else 0 end) as gross_sales_amount,
+        -sum(case when entry_type = 'discount' then amount else 0 end) as discount_amount,
+        -sum(case when entry_type = 'return' then amount else 0 end) as returns_amount,
+        sum(case when entry_type = 'shipping' then amount else 0 end) as shipping_amount,
+        sum(case when entry_type = 'tax' then amount else 0 end) as tax_amount,
+        sum(case when entry_type = 'adjustment' then amount else 0 end) as adjustment_amount,
+        sum(case when entry_type = 'gift_card' then amount else 0 end) as gift_card_amount,
+        -sum(case when entry_type in ('cogs', 'cogs_return') then amount else 0 end) as cogs_amount,
+        -sum(case when entry_type = 'payment_fee' then amount else 0 end) as payment_fee_amount,
+        -sum(case when entry_type = 'shipping_cost' then amount else 0 end) as shipping_cost_amount,
+        sum(case when entry_type = 'sale' then quantity else 0 end) as units,
+        -sum(case when entry_type = 'return' then quantity else 0 end) as returned_units,
+        count(distinct case when entry_type = 'return' then order_id end) as returned_orders
+    from ledger
+    where is_countable
+    group by store_id, event_date
+
+),
+
+order_basis as (
+
+    select
+        store_id,
+        order_date as metric_date,
+        -sum(case when entry_type = 'return' then amount else 0 end) as order_basis_returns_amount,
+        sum(case when entry_type in ('sale', 'discount', 'return') then amount else 0 end)
+            as order_basis_net_sales_amount,
+        sum(case when entry_type in ('sale', 'discount', 'return', 'shipping', 'tax') then amount else 0 end)
+            as order_basis_total_sales_amount
+    from ledger
+    where is_countable
+    group by store_id, order_date
+
+),
+
+order_counts as (
+
+    select
+        store_id,
+        order_date as metric_date,
+        count(*) as orders,
+        count(distinct case when is_new_customer is not null then customer_key end) as active_customers,
+        count(case when is_new_customer then 1 end) as new_customers,
+        count(case when is_new_customer is null then 1 end) as anonymous_orders
+    from orders
+    where is_countable
+    group by store_id, order_date
+
+),
+
+placed_counts as (
+
+    select
+        store_id,
+        order_date as metric_date,
+        count(*) as placed_orders,
+        count(case when is_cancelled then 1 end) as cancelled_orders
+    from orders
+    where
+        order_kind = 'sale'
+        and coalesce(exclusion_reason not in ('duplicate', 'test', 'deleted'), true)
+    group by store_id, order_date
+
+),
+
+coverage as (
+
+    select
+        store_id,
+        order_date as metric_date,
+        sum(gross_sales_amount - discount_amount) as demand_amount,
+        sum(case when unit_cost_amount is not null then gross_sales_amount - discount_amount else 0 end)
+            as costed_demand_amount
+    from items
+    where
+        is_countable
+        and measure = 'sale'
+    group by store_id, order_date
+
+),
+
+shared_costs as (
+
+    select
+        '(shared)' as store_id,
+        spend_date as metric_date,
+        spend_amount as marketing_spend_amount,
+        0 as overhead_amount
+    from spend
+
+    union all
+
+    select
+        coalesce(store_id, '(shared)') as store_id,
+        overhead_date as metric_date,
+        0 as marketing_spend_amount,
+        overhead_amount
+    from overheads
+
+),
+
+costs as (
+
+    select
+        store_id,
+        metric_date,
+        sum(marketing_spend_amount) as marketing_spend_amount,
+        sum(overhead_amount) as overhead_amount
+    from shared_costs
+    group by store_id, metric_date
+
+),
+
+event_dates as (
+
+    select
+        store_id,
+        metric_date
+    from money
+
+    union all
+
+    select
+        store_id,
+        metric_date
+    from placed_counts
+
+    union all
+
+    select
+        store_id,
+        metric_date
+    from costs
+
+),
+
+stores as (
+
+    select
+        store_id,
+        min(metric_date) as first_date,
+        max(metric_date) as last_date
+    from event_dates
+    where metric_date is not null
+    group by store_id
+
+),
+
+days as (
+
+    {{ date_rows('(select min(first_date) from stores)', '(select greatest(max(last_date), ' ~ as_of_date() ~ ') from stores)', 'metric_date') }}
+
+),
+
+calendar as (
+
+    select
+        stores.store_id,
+        days.metric_date
+    from stores
+    inner join days
+        on
+            days.metric_date >= stores.first_date
+            and (days.metric_date <= {{ as_of_date() }} or days.metric_date <= stores.last_date)
+
+),
+
+daily as (
+
+    select
+        calendar.store_id,
+        calendar.metric_date,
+        coalesce(money.gross_sales_amount, 0) as gross_sales_amount,
+        coalesce(money.discount_amount, 0) as discount_amount,
+        coalesce(money.returns_amount, 0) as returns_amount,
+        coalesce(money.shipping_amount, 0) as shipping_amount,
+        coalesce(money.tax_amount, 0) as tax_amount,
+        coalesce(money.adjustment_amount, 0) as adjustment_amount,
+        coalesce(money.gift_card_amount, 0) as gift_card_amount,
+        coalesce(money.cogs_amount, 0) as cogs_amount,
+        coalesce(money.payment_fee_amount, 0) as payment_fee_amount,
+        coalesce(money.shipping_cost_amount, 0) as shipping_cost_amount,
+        coalesce(costs.marketing_spend_amount, 0) as marketing_spend_amount,
+        coalesce(costs.overhead_amount, 0) as overhead_amount,
+        coalesce(order_basis.order_basis_returns_amount, 0) as order_basis_returns_amount,
+        coalesce(order_basis.order_basis_net_sales_amount, 0) as order_basis_net_sales_amount,
+        coalesce(order_basis.order_basis_total_sales_amount, 0) as order_basis_total_sales_amount,
+        coalesce(coverage.demand_amount, 0) as demand_amount,
+        coalesce(coverage.costed_demand_amount, 0) as costed_demand_amount,
+        coalesce(money.units, 0) as units,
+        coalesce(money.returned_units, 0) as returned_units,
+        coalesce(money.returned_orders, 0) as returned_orders,
+        coalesce(order_counts.orders, 0) as orders,
+        coalesce(order_counts.active_customers, 0) as active_customers,
+        coalesce(order_counts.new_customers, 0) as new_customers,
+        coalesce(order_counts.anonymous_orders, 0) as anonymous_orders,
+        coalesce(placed_counts.placed_orders, 0) as placed_orders,
+        coalesce(placed_counts.cancelled_orders, 0) as cancelled_orders
+    from calendar
+    left join money
+        on
+            calendar.store_id = money.store_id
+            and calendar.metric_date = money.metric_date
+    left join order_basis
+        on
+            calendar.store_id = order_basis.store_id
+            and calendar.metric_date = order_basis.metric_date
+    left join order_counts
+        on
+            calendar.store_id = order_counts.store_id
+            and calendar.metric_date = order_counts.metric_date
+    left join placed_counts
+        on
+            calendar.store_id = placed_counts.store_id
+            and calendar.metric_date = placed_counts.metric_date
+    left join coverage
+        on
+            calendar.store_id = coverage.store_id
+            and calendar.metric_date = coverage.metric_date
+    left join costs
+        on
+            calendar.store_id = costs.store_id
+            and calendar.metric_date = costs.metric_date
+
+),
+
+derived as (
+
+    select
+        daily.*,
+        gross_sales_amount - discount_amount - returns_amount as net_sales_amount,
+        gross_sales_amount - discount_amount - returns_amount + shipping_amount + tax_amount as total_sales_amount,
+        -- what is lost on goodwill, fees, bad debt and donations is a cost
+        payment_fee_amount + shipping_cost_amount - adjustment_amount as variable_cost_amount
+    from daily
+
+),
+
+windowed as (
+
+    select
+        derived.*,
+        {% for days in average_windows -%}
+        case
+            when count(*) over (
+                partition by store_id order by metric_date asc rows between {{ days - 1 }} preceding and current row
+            ) = {{ days }}
+                then avg(total_sales_amount) over (
+                    partition by store_id order by metric_date asc rows between {{ days - 1 }} preceding and current row
+                )
+        end as total_sales_{{ days }}d_avg,
+        {% endfor -%}
+        -- same weekday a year before: 52 whole weeks, possible because the calendar has no gaps
+        lag(total_sales_amount, 364) over (partition by store_id order by metric_date asc)
+            as total_sales_aligned_prior_year,
+        lag(orders, 364) over (partition by store_id order by metric_date asc) as orders_aligned_prior_year
+    from derived
+
+),
+
+final as (
+
+    select
+        windowed.store_id,
+        cast(windowed.gross_sales_amount as {{ type_money() }}) as gross_sales_amount,
+        cast(windowed.discount_amount as {{ type_money() }}) as discount_amount,
+        cast(windowed.returns_amount as {{ type_money() }}) as returns_amount,
+        cast(windowed.net_sales_amount as {{ type_money() }}) as net_sales_amount,
+        cast(windowed.shipping_amount as {{ type_money() }}) as shipping_amount,
+        cast(windowed.tax_amount as {{ type_money() }}) as tax_amount,
+        cast(windowed.total_sales_amount as {{ type_money() }}) as total_sales_amount,
+        cast(windowed.adjustment_amount as {{ type_money() }}) as adjustment_amount,
+        cast(windowed.gift_card_amount as {{ type_money() }}) as gift_card_amount,
+        cast(windowed.cogs_amount as {{ type_money() }}) as cogs_amount,
+        cast(windowed.net_sales_amount - windowed.cogs_amount as {{ type_money() }}) as gross_profit_amount,
+        cast(windowed.payment_fee_amount as {{ type_money() }}) as payment_fee_amount,
+        cast(windowed.shipping_cost_amount as {{ type_money() }}) as shipping_cost_amount,
+        cast(windowed.variable_cost_amount as {{ type_money() }}) as variable_cost_amount,
+        cast(windowed.marketing_spend_amount as {{ type_money() }}) as marketing_spend_amount,
+        cast(windowed.overhead_amount as {{ type_money() }}) as overhead_amount,
+        cast(
+            windowed.cogs_amount + windowed.variable_cost_amount + windowed.marketing_spend_amount
+            + windowed.overhead_amount as {{ type_money() }}
+        ) as total_cost_amount,
+        cast(
+            windowed.net_sales_amount + windowed.shipping_amount - windowed.cogs_amount
+            - windowed.variable_cost_amount - windowed.marketing_spend_amount
+            - windowed.overhead_amount as {{ type_money() }}
+        ) as net_profit_amount,
+        cast(windowed.demand_amount as {{ type_money() }}) as demand_amount,
+        cast(windowed.costed_demand_amount as {{ type_money() }}) as costed_demand_amount,
+        cast(
+            case when windowed.demand_amount <> 0 then windowed.costed_demand_amount / windowed.demand_amount end
+            as numeric(9, 6)
+        ) as cost_coverage,
+        cast(windowed.order_basis_returns_amount as {{ type_money() }}) as order_basis_returns_amount,
+        cast(windowed.order_basis_net_sales_amount as {{ type_money() }}) as order_basis_net_sales_amount,
+        cast(windowed.order_basis_total_sales_amount as {{ type_money() }}) as order_basis_total_sales_amount,
+        cast(windowed.total_sales_7d_avg as {{ type_money() }}) as total_sales_7d_avg,
+        cast(windowed.total_sales_30d_avg as {{ type_money() }}) as total_sales_30d_avg,
+        cast(prior_year.total_sales_amount as {{ type_money() }}) as total_sales_prior_year,
+        cast(windowed.total_sales_aligned_prior_year as {{ type_money() }}) as total_sales_aligned_prior_year,
+        cast(windowed.orders as {{ dbt.type_int() }}) as orders,
+        cast(prior_year.orders as {{ dbt.type_int() }}) as orders_prior_year,
+        cast(windowed.orders_aligned_prior_year as {{ dbt.type_int() }}) as orders_aligned_prior_year,
+        cast(windowed.placed_orders as {{ dbt.type_int() }}) as placed_orders,
+        cast(windowed.cancelled_orders as {{ dbt.type_int() }}) as cancelled_orders,
+        cast(windowed.anonymous_orders as {{ dbt.type_int() }}) as anonymous_orders,
+        cast(windowed.returned_orders as {{ dbt.type_int() }}) as returned_orders,
+        cast(windowed.active_customers as {{ dbt.type_int() }}) as active_customers,
+        cast(windowed.new_customers as {{ dbt.type_int() }}) as new_customers,
+        cast(windowed.units as {{ type_money() }}) as units,
+        cast(windowed.returned_units as {{ type_money() }}) as returned_units,
+        windowed.metric_date <= {{ as_of_date() }} as is_complete,
+        windowed.metric_date
+    from windowed
+    left join derived as prior_year
+        on
+            windowed.store_id = prior_year.store_id
+            and {{ dbt.dateadd('year', -1, 'windowed.metric_date') }} = prior_year.metric_date
+
+)
+
+select * from final

@@ -1,0 +1,39 @@
+-- The ledger holds each order's money exactly as the order says, measure by measure.
+with
+
+ledger as (
+
+    select
+        order_id,
+        sum(case when entry_type = 'sale' then amount else 0 end) as gross_sales_amount,
+        -sum(case when entry_type = 'discount' then amount else 0 end) as discount_amount,
+        -sum(case when entry_type = 'return' then amount else 0 end) as returns_amount,
+        sum(case when entry_type in ('sale', 'discount', 'return') then amount else 0 end) as net_sales_amount,
+        sum(case when entry_type = 'shipping' then amount else 0 end) as shipping_amount,
+        sum(case when entry_type = 'tax' then amount else 0 end) as tax_amount,
+        sum(case when entry_type = 'adjustment' then amount else 0 end) as adjustment_amount,
+        sum(case when entry_type = 'gift_card' then amount else 0 end) as gift_card_amount,
+        -sum(case when entry_type in ('cogs', 'cogs_return') then amount else 0 end) as cogs_amount,
+        -sum(case when entry_type = 'payment_fee' then amount else 0 end) as payment_fee_amount,
+        -sum(case when entry_type = 'shipping_cost' then amount else 0 end) as shipping_cost_amount
+    from {{ ref('fct_sales_ledger') }}
+    group by order_id
+
+)
+
+select orders.order_id
+from {{ ref('fct_orders') }} as orders
+left join ledger
+    on orders.order_id = ledger.order_id
+where
+    orders.gross_sales_amount <> coalesce(ledger.gross_sales_amount, 0)
+    or orders.discount_amount <> coalesce(ledger.discount_amount, 0)
+    or orders.returns_amount <> coalesce(ledger.returns_amount, 0)
+    or orders.net_sales_amount <> coalesce(ledger.net_sales_amount, 0)
+    or orders.shipping_amount <> coalesce(ledger.shipping_amount, 0)
+    or orders.tax_amount <> coalesce(ledger.tax_amount, 0)
+    or orders.adjustment_amount <> coalesce(ledger.adjustment_amount, 0)
+    or orders.gift_card_amount <> coalesce(ledger.gift_card_amount, 0)
+    or coalesce(orders.cogs_amount, 0) <> coalesce(ledger.cogs_amount, 0)
+    or orders.payment_fee_amount <> coalesce(ledger.payment_fee_amount, 0)
+    or orders.shipping_cost_amount <> coalesce(ledger.shipping_cost_amount, 0)
