@@ -108,6 +108,7 @@ class Slice:
         unclocked: documents without a usable `updated_at`.
         newest: largest `updated_at` (naive UTC) with its document's id, or None.
         hash_sum: sum of the first 60 bits of the hashes of `rows`.
+        originals: the BSON documents read, or nothing where there were none.
     """
 
     rows: bytes
@@ -119,6 +120,7 @@ class Slice:
     unclocked: int = 0
     newest: tuple[datetime, str] | None = None
     hash_sum: int = 0
+    originals: Sequence[bytes] = ()
 
 
 @dataclass(slots=True)
@@ -331,11 +333,12 @@ def _encode_fast(joined: bytes, documents: Sequence[bytes]) -> Slice:
         unclocked=unclocked,
         newest=newest,
         hash_sum=hash_sum,
+        originals=documents,
     )
 
 
 def _encode_carefully(documents: Sequence[bytes]) -> Slice:
-    result = Slice(rows=b"", count=0, read=len(documents))
+    result = Slice(rows=b"", count=0, read=len(documents), originals=documents)
     rows, odd = [], []
     for original in documents:
         one = _encode_one(original)
@@ -353,13 +356,18 @@ def _encode_carefully(documents: Sequence[bytes]) -> Slice:
             stamp = "" if one.clock is None else one.clock.isoformat() + "Z"
             rows.append(f"{one.identity}\t{stamp}\t{digest}\t".encode() + one.doc)
         if one.reasons:
-            kind = b"quarantined" if one.doc is None else b"altered"
-            reason = orjson.dumps("; ".join(one.reasons))[1:-1]
-            bytea = b"\\x" + original.hex().encode()
-            odd.append(b"\t".join((one.identity.encode(), kind, reason, digest.encode(), bytea)))
+            kind = "quarantined" if one.doc is None else "altered"
+            odd.append(odd_row(one.identity, kind, "; ".join(one.reasons), original))
     result.rows = b"".join(row + b"\n" for row in rows).replace(b"\\", b"\\\\")
-    result.odd = b"".join(row + b"\n" for row in odd).replace(b"\\", b"\\\\")
+    result.odd = b"".join(odd)
     return result
+
+
+def odd_row(identity: str, kind: str, reason: str, original: bytes) -> bytes:
+    """One COPY text row for `Slice.odd`."""
+    why = orjson.dumps(reason)[1:-1].decode()  # on one line
+    row = f"{identity}\t{kind}\t{why}\t{hash_of(original)}\t\\x{original.hex()}\n"
+    return row.encode().replace(b"\\", b"\\\\")
 
 
 def _encode_one(original: bytes) -> _One:

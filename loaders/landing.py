@@ -24,12 +24,15 @@ from typing import IO
 import psycopg
 from psycopg import sql
 
-from loaders.encoding import Slice
+from loaders.encoding import Slice, hash_of, identity_of, odd_row
 from loaders.errors import LoadInProgressError
 from loaders.schema import LOCK_NAMESPACE, ensure, table_name
 
 LOCK_PATIENCE_SECONDS = 3.0  # what Postgres may take to notice that a killed loader is gone
 ODD_MEMORY_BYTES = 8 * 1024 * 1024  # beyond it, odd documents wait on disk
+
+# what Postgres says of a document that it can't hold
+UNSTORABLE = (psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
 
 # order-independent content hash of rows: the sum of the first 60 bits of each document's hash
 _HASH_SUM = "coalesce(sum(('x0' || left({}, 15))::bit(64)::bigint), 0)"
@@ -72,7 +75,7 @@ class Batch:
     Attributes:
         last: state that the previous batch left, or None before the first.
         newest: largest (updated_at, _id) read so far, naive UTC.
-        hash_sum: sum over the documents read and accepted.
+        hash_sum: sum over the documents read and encoded.
     """
 
     conn: psycopg.Connection
@@ -132,42 +135,23 @@ class Batch:
             slices,
         )
 
-    def merge(self, *, seen: str | None = None) -> None:
+    def merge(self, again: Slices, *, seen: str | None = None) -> None:
         """Take over what was staged: insert the new, update what changed.
 
+        A document whose JSON turns out to be none that jsonb takes is quarantined instead.
+
         Args:
+            again: called for the staged documents once more, when one must be quarantined.
             seen: temporary table with the `_id` of every document that the source has; rows
                 without one are marked deleted. None where only a part of the source was read.
         """
-        # a document that was changed while it was read can arrive twice: the last one counts
-        self._run(
-            """
-            delete from pg_temp.ledgerline_stage as older
-            using pg_temp.ledgerline_stage as newer
-            where older._id = newer._id and older.ctid < newer.ctid
-            """
-        )
-        self._run("analyze pg_temp.ledgerline_stage")
-        self.counts.updated = self._changes(
-            """
-            update {table} as raw
-            set doc = staged.doc::jsonb, _source_ts = staged._source_ts, _loaded_at = {at},
-                _batch_id = {batch}, _deleted_at = null, _doc_hash = staged._doc_hash
-            from pg_temp.ledgerline_stage as staged
-            where raw._id = staged._id
-                and (raw._doc_hash <> staged._doc_hash or raw._deleted_at is not null)
-            """
-        )
-        self.counts.inserted = self._changes(
-            """
-            insert into {table} (_id, doc, _source_ts, _loaded_at, _batch_id, _doc_hash)
-            select _id, doc::jsonb, _source_ts, {at}, {batch}, _doc_hash
-            from pg_temp.ledgerline_stage as staged
-            where not exists (select from {table} as raw where raw._id = staged._id)
-            """
-        )
-        staged = self._count("select count(*) from pg_temp.ledgerline_stage")
-        self.counts.unchanged = staged - self.counts.updated - self.counts.inserted
+        try:
+            with self.conn.transaction():
+                self._upsert()
+        except UNSTORABLE:
+            if not self._quarantine_unstorable(again):
+                raise
+            self._upsert()
         if seen is not None:
             self.counts.deleted = self._changes(
                 """
@@ -192,8 +176,8 @@ class Batch:
         self._copy("copy pg_temp.ledgerline_seen from stdin with (format text, null '')", slices)
         self._run("analyze pg_temp.ledgerline_seen")
 
-    def differing(self, rows: int) -> Iterator[list[tuple[str, bytes | None]]]:
-        """(_id, key) of the documents seen that raw has not or not so, at most `rows` at a time."""
+    def compare_seen(self) -> None:
+        """Find the documents seen that raw and quarantine have not, or not in that version."""
         self._run(
             """
             create temporary table ledgerline_differing on commit drop as
@@ -206,6 +190,9 @@ class Batch:
                 and kept._doc_hash is distinct from seen._doc_hash
             """
         )
+
+    def differing(self, rows: int) -> Iterator[list[tuple[str, bytes | None]]]:
+        """(_id, key) of what `compare_seen` found, at most `rows` at a time."""
         done = 0
         while found := self.conn.execute(
             "select _id, key from pg_temp.ledgerline_differing "
@@ -215,8 +202,11 @@ class Batch:
             yield found
             done += rows
 
-    def merge_seen(self) -> int:
+    def merge_seen(self, again: Slices) -> int:
         """Take over what `differing` led to; rows that were not seen are marked deleted.
+
+        Args:
+            again: as for `merge`.
 
         Returns:
             The sum of the hashes of the documents that the source has and raw can hold.
@@ -232,7 +222,7 @@ class Batch:
             """
         )
         seen = self._count("select count(*) from pg_temp.ledgerline_seen") + seen
-        self.merge(seen="ledgerline_seen")
+        self.merge(again, seen="ledgerline_seen")
         self.counts.read = seen
         self.counts.unchanged = seen - self.counts.inserted - self.counts.updated
         return self._count(
@@ -366,6 +356,7 @@ class Batch:
             "stage": "_id text, _source_ts timestamptz, _doc_hash text, doc text",
             "odd": "_id text, kind text, reason text, _doc_hash text, bson bytea",
             "seen": "_id text, _doc_hash text, key bytea",
+            "unstorable": "_id text, reason text",
         }[kind]
         name = sql.Identifier("pg_temp", f"ledgerline_{kind}")
         self.conn.execute(
@@ -375,6 +366,81 @@ class Batch:
         )
         if kind == "stage":  # it lives for seconds: compressing it would be wasted
             self.conn.execute(sql.SQL("alter table {} alter doc set storage external").format(name))
+
+    def _upsert(self) -> None:
+        # a document that was changed while it was read can arrive twice: the last one counts
+        self._run(
+            """
+            delete from pg_temp.ledgerline_stage as older
+            using pg_temp.ledgerline_stage as newer
+            where older._id = newer._id and older.ctid < newer.ctid
+            """
+        )
+        self._run("analyze pg_temp.ledgerline_stage")
+        self.counts.updated = self._changes(
+            """
+            update {table} as raw
+            set doc = staged.doc::jsonb, _source_ts = staged._source_ts, _loaded_at = {at},
+                _batch_id = {batch}, _deleted_at = null, _doc_hash = staged._doc_hash
+            from pg_temp.ledgerline_stage as staged
+            where raw._id = staged._id
+                and (raw._doc_hash <> staged._doc_hash or raw._deleted_at is not null)
+            """
+        )
+        self.counts.inserted = self._changes(
+            """
+            insert into {table} (_id, doc, _source_ts, _loaded_at, _batch_id, _doc_hash)
+            select _id, doc::jsonb, _source_ts, {at}, {batch}, _doc_hash
+            from pg_temp.ledgerline_stage as staged
+            where not exists (select from {table} as raw where raw._id = staged._id)
+            """
+        )
+        staged = self._count("select count(*) from pg_temp.ledgerline_stage")
+        self.counts.unchanged = staged - self.counts.updated - self.counts.inserted
+
+    def _quarantine_unstorable(self, again: Slices) -> bool:
+        """Move documents that can't be cast to jsonb from the stage to the odd ones.
+
+        Returns:
+            False if there are none: then the error is about something else.
+        """
+        self._make_temporary("unstorable")
+        self._run(
+            """
+            do $$
+            declare staged record;
+            begin
+                for staged in select _id, doc from pg_temp.ledgerline_stage loop
+                    begin
+                        perform staged.doc::jsonb;
+                    exception when others then
+                        insert into pg_temp.ledgerline_unstorable values (staged._id, sqlerrm);
+                    end;
+                end loop;
+            end $$
+            """
+        )
+        found = self.conn.execute("select _id, reason from pg_temp.ledgerline_unstorable")
+        reasons: dict[str, str] = dict(found.fetchall())
+        if not reasons:
+            return False
+        self._run(
+            """
+            delete from pg_temp.ledgerline_stage as staged
+            using pg_temp.ledgerline_unstorable as unstorable where staged._id = unstorable._id
+            """
+        )
+        with tempfile.SpooledTemporaryFile(ODD_MEMORY_BYTES) as odd:
+            for part in again():
+                for document in part.originals:
+                    identity = identity_of(document)
+                    if identity in reasons:
+                        reason = f"Postgres can't store it: {reasons[identity]}"
+                        odd.write(odd_row(identity, "quarantined", reason, document))
+                        self.hash_sum -= int(hash_of(document)[:15], 16)
+            self._copy_odd(odd)
+        self.counts.quarantined += len(reasons)
+        return True
 
     def _copy(self, statement: str, slices: Iterable[Slice]) -> None:
         counts = self.counts
@@ -603,7 +669,8 @@ def fill(batch: Batch, slices: Slices, *, is_complete: bool) -> None:
     """Bring documents into the batch's table by the way that is the faster one.
 
     Args:
-        slices: called for the documents, a second time if an `_id` turns out to come twice.
+        slices: called for the documents; once more if an `_id` comes twice, and once more if
+            Postgres can't store one.
         is_complete: these are all documents; rows without one are marked deleted.
     """
     documents = iter(slices())
@@ -613,9 +680,9 @@ def fill(batch: Batch, slices: Slices, *, is_complete: bool) -> None:
             with batch.conn.transaction():
                 batch.copy_straight(chain([first], documents), is_complete=is_complete)
             return
-        except psycopg.errors.UniqueViolation:
+        except (psycopg.errors.UniqueViolation, *UNSTORABLE):
             batch.counts, batch.newest, batch.hash_sum = Counts(), None, 0
             documents = iter(slices())
             first = next(documents, None)
     batch.stage(chain([first] if first else [], documents))
-    batch.merge(seen="ledgerline_stage" if is_complete else None)
+    batch.merge(slices, seen="ledgerline_stage" if is_complete else None)

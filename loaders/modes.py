@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import chain
 
 import bson
 import psycopg
@@ -250,16 +251,22 @@ class Loader:
             yield from self._slices(self.source.unclocked(), encoding.encode)
 
         batch.stage(slices())
-        batch.merge()
+        batch.merge(slices)
         return batch.finish(source_count=self.source.count(), watermark=_watermark(batch, started))
 
     def _sweep(self, batch: Batch) -> Result:
         seen = self._slices(self.source.everything(), encoding.identify)
         batch.note_seen(seen)
-        for keys in batch.differing(LOOKUP_ROWS):
-            ids = (ObjectId(i) if key is None else bson.decode(key)["_id"] for i, key in keys)
-            batch.stage(self._slices(self.source.lookup(ids), encoding.encode))
-        source_hash = batch.merge_seen()
+        batch.compare_seen()
+
+        def looked_up() -> Iterator[Iterator[Slice]]:
+            for keys in batch.differing(LOOKUP_ROWS):
+                ids = (ObjectId(i) if key is None else bson.decode(key)["_id"] for i, key in keys)
+                yield self._slices(self.source.lookup(ids), encoding.encode)
+
+        for slices in looked_up():
+            batch.stage(slices)
+        source_hash = batch.merge_seen(lambda: chain.from_iterable(looked_up()))
         return batch.finish(
             source_count=self.source.count(), is_complete=True, source_hash=source_hash
         )

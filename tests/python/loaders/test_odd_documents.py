@@ -146,6 +146,34 @@ def test_document_that_cannot_be_stored_is_quarantined_and_released(warehouse, s
     assert warehouse.equals(shop)
 
 
+@pytest.mark.parametrize("mode", [Mode.FULL, Mode.SWEEP, Mode.INCREMENTAL])
+def test_document_that_only_postgres_refuses_is_quarantined_alone(
+    warehouse, shop, monkeypatch, mode
+):
+    """No BSON document is known to do this, so the encoder is made to write such a number."""
+    shop.orders.insert_many([{"_id": i, "n": i} for i in range(200)])
+    if mode is not Mode.FULL:
+        warehouse.load("orders")
+    monkeypatch.setattr(encoding, "decimal_text", lambda bid: "1e200000")
+    shop.orders.update_one({"_id": 77}, {"$set": {"n": Decimal128("1")}})
+    [result] = warehouse.load("orders", mode=mode)
+    assert (result.quarantined, result.is_reconciled) == (mode is Mode.FULL, True)
+    [(identity, reason, kept)] = warehouse.all("select _id, reason, bson from ops.quarantine")
+    assert identity == "77"
+    assert reason == "Postgres can't store it: value overflows numeric format"
+    assert bson.decode(kept) == {"_id": 77, "n": Decimal128("1")}
+    before = warehouse.rows("orders")
+    assert len(before) == 199 + (mode is not Mode.FULL)
+    [result] = warehouse.load("orders", mode=mode)
+    assert (result.counts.written, result.is_reconciled) == (0, True)
+
+    monkeypatch.undo()
+    shop.orders.update_one({"_id": 77}, {"$set": {"n": Decimal128("2")}})
+    warehouse.load("orders", mode=mode)
+    assert warehouse.one("select count(*) from ops.quarantine") == 0
+    assert warehouse.equals(shop)
+
+
 def test_stored_document_whose_new_version_is_quarantined_keeps_the_old_one(warehouse, shop):
     shop.orders.insert_one({"_id": 1, "v": 1})
     warehouse.load("orders")
