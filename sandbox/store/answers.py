@@ -31,7 +31,9 @@ def _accounts(w: World, person: int) -> list[str]:
     people, cutoff = w.people, w.profile.end_day * DAY
     if people.guest_only[person]:
         return []
-    found = [id_text(w.builder.user_id(person, 0))]
+    found = []
+    if people.signup[person] < cutoff:
+        found.append(id_text(w.builder.user_id(person, 0)))
     if people.second_account[person] >= 0 and people.second_signup[person] < cutoff:
         found.append(id_text(w.builder.user_id(person, 1)))
     return found

@@ -11,10 +11,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from loaders.errors import UserError
 from loaders.settings import Settings
 from sandbox.store import insert as into_mongodb
 from sandbox.store.generate import FORMAT, generate
-from sandbox.store.profiles import Profile, profile
+from sandbox.store.profiles import Profile, named, profile
+from sandbox.store.tick import apply, work_out
 from sandbox.store.writer import read_manifest
 
 app = typer.Typer(help="The demo shop: make it, and let it live on.", no_args_is_help=True)
@@ -85,3 +87,37 @@ def generate_command(
         written = into_mongodb.insert(folder, database, replace=replace, progress=progress)
     verb = "inserted into" if written else "already whole in"
     console.print(f"{documents:,} documents {verb} MongoDB database '{database.name}'")
+
+
+@app.command("tick")
+def tick_command(
+    days: Annotated[int, typer.Option(help="Days to live on.", min=1)] = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the store's files; default <home>/store.")
+    ] = None,
+) -> None:
+    """Let the shop in MongoDB live on: new orders, late edits, refunds, deletions, price changes."""
+    settings = Settings()
+    database = into_mongodb.connect(settings)
+    mark = into_mongodb.marker(database)
+    if mark is None or mark["state"] == "partly":
+        raise UserError(
+            f"database '{database.name}' holds no whole demo shop: "
+            "run `ledgerline store generate` first"
+        )
+    shape = named(mark["profile"])
+    folder = store_folder(settings, shape, mark["seed"], out)
+    with _bar("demo shop lives on") as progress:
+        if make(shape, mark["seed"], folder, progress) and (
+            into_mongodb.fingerprint(folder) != mark["manifest"]
+        ):
+            raise UserError(
+                f"database '{database.name}' holds a shop of another version: "
+                "run `ledgerline store generate --replace`"
+            )
+        number, days = into_mongodb.next_tick(mark, days)
+        path = work_out(shape, mark["seed"], folder, number, days)
+        into_mongodb.begin_tick(database, number, days)
+        operations = apply(path, database, progress)
+        into_mongodb.end_tick(database, number)
+    console.print(f"tick {number}: {days} days, {operations:,} changes; truth in {path}")

@@ -282,13 +282,17 @@ class Flaws:
 
     def _delivered_before_shipped(self, doc: Document, order: int) -> None:
         shipping = doc["shipping"]
+        if "delivered_at" not in shipping:
+            return  # still on its way
         shipping["delivered_at"], shipping["shipped_at"] = (
             shipping["shipped_at"], shipping["delivered_at"],
         )  # fmt: skip
         self.log.add("15_clock", "delivered_before_shipped", "orders", doc["_id"])
 
     def _future_delivery(self, doc: Document, order: int) -> None:
-        moment = doc["shipping"]["delivered_at"]
+        moment = doc["shipping"].get("delivered_at")
+        if moment is None:
+            return  # still on its way
         doc["shipping"]["delivered_at"] = moment.replace(year=moment.year + 10, day=1)
         self.log.add("15_clock", "delivered_in_the_future", "orders", doc["_id"])
         if order % 2:

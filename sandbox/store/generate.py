@@ -144,6 +144,7 @@ class Chunk:
         )
         draws = np.round(draws, 6).tolist()
         clock_hour = set(w.plan.clock_hour.tolist())
+        never_seen = set(np.flatnonzero(w.plan.has("hard_deleted")).tolist())
         at = 0
         starts = lines.first.tolist()
         for order in range(lines.lo, lines.hi):
@@ -159,8 +160,8 @@ class Chunk:
                 last = max(last, doc["refunds"][-1]["at"])
             full = doc
             doc = as_of(doc, cutoff)
-            if last.timestamp() >= cutoff:
-                self.pending.append(full)
+            if last.timestamp() >= cutoff and order not in never_seen:
+                self.pending.append({"order": order, "doc": full})
             stop = at + 3 + starts[own + 1] - starts[own]
             for written in w.flaws.order(doc, order, draws[at:stop]):
                 self.write("orders", written)
@@ -200,7 +201,8 @@ class Chunk:
 
     # --- stock ----------------------------------------------------------------------------------
 
-    def _move(self, place: int, kind: str, at: int, qty: int, cost: int, ref: Document) -> Document:
+    def move(self, place: int, kind: str, at: int, qty: int, cost: int, ref: Document) -> Document:
+        """A numbered movement, added to the sum of its place."""
         self.movement_number += 1
         self.stock_sum[place] += qty
         return self.world.builder.movement(self.movement_number, place, kind, at, qty, cost, ref)
@@ -219,7 +221,7 @@ class Chunk:
             if order != previous:
                 identifier, previous = order_id(order), order
             ref = {"type": "order", "id": identifier}
-            self.write("inventory_movements", self._move(place, "sale", moment, -units, pence, ref))
+            self.write("inventory_movements", self.move(place, "sale", moment, -units, pence, ref))
 
     def _stock_movements(self, extra: Movements) -> None:
         w, c = self.world, self.world.catalogue
@@ -229,7 +231,7 @@ class Chunk:
             product = c.sku_product[place // 2]
             row = int(c.history_at(np.array([product]), np.array([at // DAY]))[0])
             ref = {"type": ref_kind, "id": ref_id}
-            doc = self._move(place, kind, at, qty, int(c.history_cost[row]), ref)
+            doc = self.move(place, kind, at, qty, int(c.history_cost[row]), ref)
             if kind == "receipt":
                 self.receipts += 1
                 doc["expected_at"] = utc(at - (self.receipts % 4) * DAY)
@@ -260,7 +262,7 @@ class Chunk:
                     place = int(lines.sku[line] * 2 + lines.location[line])
                     w.stock.give_back(place, part.qty, refund.at)
                     ref = {"type": "order", "id": w.builder.order_id(order)}
-                    doc = self._move(
+                    doc = self.move(
                         place, "return", refund.at, part.qty, int(lines.unit_cost[line]), ref
                     )
                     self.write("inventory_movements", doc)
@@ -335,7 +337,9 @@ class Store:
     def _users(self) -> None:
         w, people, cutoff = self.w, self.w.people, self.w.profile.end_day * DAY
         for person in range(people.past):
-            accounts = [] if people.guest_only[person] else [0]
+            accounts = []
+            if not people.guest_only[person] and people.signup[person] < cutoff:
+                accounts.append(0)
             if people.second_account[person] >= 0 and people.second_signup[person] < cutoff:
                 accounts.append(1)
             for account in accounts:

@@ -75,6 +75,25 @@ def marker(database: Database[Any]) -> dict[str, Any] | None:
     return database[MARKER].find_one({"_id": "store"})
 
 
+def next_tick(mark: dict[str, Any], days: int) -> tuple[int, int]:
+    """Number and length of the tick to do now; one that was interrupted goes first."""
+    begun = mark.get("begun")
+    if begun is not None and begun["tick"] == mark["tick"] + 1:
+        return begun["tick"], begun["days"]
+    return mark["tick"] + 1, days
+
+
+def begin_tick(database: Database[Any], number: int, days: int) -> None:
+    """Note that a tick is on its way, so that it is finished first if it is interrupted."""
+    begun = {"tick": number, "days": days}
+    database[MARKER].update_one({"_id": "store"}, {"$set": {"begun": begun}})
+
+
+def end_tick(database: Database[Any], number: int) -> None:
+    """Note that a tick is whole."""
+    database[MARKER].update_one({"_id": "store"}, {"$set": {"tick": number}})
+
+
 def insert(
     path: Path,
     database: Database[Any],

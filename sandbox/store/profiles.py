@@ -89,3 +89,14 @@ def profile(name: str, scale: int = 1) -> Profile:
         session_orders=base.session_orders * scale,
         sessions=base.sessions * scale,
     )
+
+
+def named(full_name: str) -> Profile:
+    """The profile whose `name` this is, scale and all: "xs" or "sx3"."""
+    for base in sorted(PROFILES, key=len, reverse=True):
+        rest = full_name.removeprefix(base)
+        if rest == "":
+            return PROFILES[base]
+        if full_name.startswith(base) and rest.startswith("x") and rest[1:].isdigit():
+            return profile(base, int(rest[1:]))
+    raise UserError(f"unknown profile '{full_name}': choose one of {', '.join(PROFILES)}")

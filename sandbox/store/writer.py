@@ -52,7 +52,7 @@ class Folder:
             (self.path / "truth").mkdir(parents=True)
             self.files = {name: _Hashed(self.path / f"{name}.bson") for name in COLLECTIONS}
         except OSError as error:
-            raise _explain(error, self.path) from error
+            raise explain(error, self.path) from error
         self.others: dict[str, str] = {}
         return self
 
@@ -116,9 +116,9 @@ class Folder:
             if error is None:
                 self._manifest()
         except OSError as problem:
-            raise _explain(problem, self.path) from problem
+            raise explain(problem, self.path) from problem
         if isinstance(error, OSError):
-            raise _explain(error, self.path) from error
+            raise explain(error, self.path) from error
 
     def _manifest(self) -> None:
         collections = {
@@ -132,7 +132,8 @@ class Folder:
         temporary.rename(self.path / MANIFEST)
 
 
-def _explain(error: OSError, path: Path) -> UserError:
+def explain(error: OSError, path: Path) -> UserError:
+    """A full disk or an unwritable folder in one line."""
     if error.errno == errno.ENOSPC:
         return UserError(f"no space left on the disk of {path}: free some, then run it again")
     return UserError(f"can't write {path}: {error.strerror or error}")
