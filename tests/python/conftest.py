@@ -23,7 +23,10 @@ from psycopg import sql
 from pymongo.database import Database
 
 for _name in list(os.environ):
-    if _name.startswith(("POSTGRES_", "MONGODB_", "LEDGERLINE_", "PG")):
+    # LEDGERLINE_DATA names a folder of public data sets, no server
+    if _name.startswith(("POSTGRES_", "MONGODB_", "LEDGERLINE_", "PG")) and (
+        _name != "LEDGERLINE_DATA"
+    ):
         del os.environ[_name]
 os.environ["LEDGERLINE_ENV_FILE"] = os.devnull
 # not pytest's tmp_path: its parents are closed to the user that runs PostgreSQL for root
