@@ -1,8 +1,9 @@
-"""The planted answers that are not money by day: people, campaigns, rules, flaws of whole groups."""
+"""The planted answers that are not money by day: people, campaigns, rules, groups of flaws."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -159,7 +160,7 @@ def facts(w: World) -> dict[str, Any]:
     best = np.sort(ledger.person_net[: w.people.past])[::-1]
     months = ledger.months(profile.first_day, profile.end_day)
     net = [float(row["net_sales"]) for row in months]
-    changes = [b / a - 1 for a, b in zip(net, net[1:], strict=False) if a > 0]
+    changes = [b / a - 1 for a, b in pairwise(net) if a > 0]
     method = {name: int(ledger.method_net[i]) for i, name in enumerate(plan.METHODS)}
     digital = sum(method[name] for name in DIGITAL)
     return {
@@ -184,9 +185,12 @@ def note_flaws(w: World) -> None:
             log.add("16_excluded", reason, "orders", order_id(order), order_no=number(order))
     log.count("06_guests", "orders", int(p.guest[: p.past].sum()))
     log.count("06_guests", "phone_only", int(p.phone_only[: p.past].sum()))
-    log.count("05_duplicate_people", "guest_then_account",
-              int((people.guest_first[: people.past]).sum()))  # fmt: skip
-    log.count("16_excluded", "orders", int((past & (p.outcome != plan.NORMAL)
-                                            & (p.outcome != plan.CANCELLED_PAID)).sum()))  # fmt: skip
+    log.count(
+        "05_duplicate_people",
+        "guest_then_account",
+        int(people.guest_first[: people.past].sum()),
+    )
+    excluded = past & np.isin(p.outcome, list(plan.EXCLUSION))
+    log.count("16_excluded", "orders", int(excluded.sum()))
     for name, code in FLAW_CODES.items():
         log.count("orders_by_flaw", name, int((p.flaw[: p.past] == code).sum()))

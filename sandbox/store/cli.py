@@ -96,7 +96,7 @@ def tick_command(
         Path | None, typer.Option(help="Folder of the store's files; default <home>/store.")
     ] = None,
 ) -> None:
-    """Let the shop in MongoDB live on: new orders, late edits, refunds, deletions, price changes."""
+    """Let the shop in MongoDB live on: new orders, late edits, refunds, deletions."""
     settings = Settings()
     database = into_mongodb.connect(settings)
     mark = into_mongodb.marker(database)

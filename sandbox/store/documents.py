@@ -10,7 +10,7 @@ from sandbox.store import places, plan
 from sandbox.store.catalogue import CATEGORIES, Catalogue
 from sandbox.store.exact import DAY, Ids, decimal, utc
 from sandbox.store.lines import DISCOUNT_CODES, ORDER_DISCOUNTS, Lines
-from sandbox.store.marketing import CHANNELS, FREE_SOURCES, SOURCES, Marketing
+from sandbox.store.marketing import CHANNELS, FREE_SOURCES, OBJECTIVES, SOURCES, Marketing
 from sandbox.store.people import People
 from sandbox.store.plan import Plan
 from sandbox.store.profiles import Profile
@@ -455,7 +455,7 @@ class Builder:
             "schema_version": 2,
             "name": m.code(k),
             "channel": CHANNELS[m.channel[k]],
-            "objective": ("awareness", "sales", "winback")[m.objective[k]],
+            "objective": OBJECTIVES[m.objective[k]],
             "start": utc(start),
             "end": utc(end),
             "budget": decimal(int(m.spend[k].sum()) * 11 // 10),

@@ -306,7 +306,7 @@ class Flaws:
                      stored=doc["placed_at"], true=iso(placed))  # fmt: skip
 
     def clock_hour(self, doc: Document) -> None:
-        """An order in the hour that occurs twice, written without its zone: date known, hour not."""
+        """An order in the hour that occurs twice, written without zone: the hour is lost."""
         placed = doc["placed_at"]
         doc["placed_at"] = wall_clock(placed, "%Y-%m-%dT%H:%M:%S")
         self.log.add("15_clock", "repeated_hour", "orders", doc["_id"],

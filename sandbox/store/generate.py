@@ -160,12 +160,27 @@ class Chunk:
                 last = max(last, doc["refunds"][-1]["at"])
             full = doc
             doc = as_of(doc, cutoff)
+            self._note(order, doc, back.get(order, []), cutoff)
             if last.timestamp() >= cutoff and order not in never_seen:
                 self.pending.append({"order": order, "doc": full})
             stop = at + 3 + starts[own + 1] - starts[own]
             for written in w.flaws.order(doc, order, draws[at:stop]):
                 self.write("orders", written)
             at = stop
+
+    def _note(self, order: int, doc: Document, back: list[Refund], cutoff: int) -> None:
+        """Refunds by kind, and orders that change two weeks or more after they were placed."""
+        w, placed, identifier = self.world, int(self.world.plan.placed[order]), doc["_id"]
+        if w.plan.has_one("hard_deleted", order):
+            return
+        late = (doc["updated_at"].timestamp() - placed) >= 14 * DAY
+        if late or w.plan.has_one("late_edit", order):
+            w.log.add("01_late_updates", "orders", "orders", identifier)
+        for refund in back:
+            if refund.at < cutoff:
+                w.log.add("13_refunds", refund.kind, "orders", identifier)
+                if utc(refund.at).month != utc(placed).month:
+                    w.log.add("13_refunds", "in_another_month", "orders", identifier)
 
     def state(self) -> dict[str, Any]:
         """What `tick` needs to go on, as plain numbers."""
@@ -221,7 +236,12 @@ class Chunk:
             if order != previous:
                 identifier, previous = order_id(order), order
             ref = {"type": "order", "id": identifier}
-            self.write("inventory_movements", self.move(place, "sale", moment, -units, pence, ref))
+            doc = self.move(place, "sale", moment, -units, pence, ref)
+            if self.movement_number % 250 == 100:
+                doc["at"] = utc(moment + 2 * DAY)
+                w.log.add("19_stock", "out_of_order", "inventory_movements", doc["_id"],
+                          sku=doc["sku"], true=day_text(moment // DAY))  # fmt: skip
+            self.write("inventory_movements", doc)
 
     def _stock_movements(self, extra: Movements) -> None:
         w, c = self.world, self.world.catalogue
@@ -303,6 +323,7 @@ class Store:
         cutoff = profile.end_day * DAY
         spans = list(months(profile.first_day, profile.end_day))
         self.folder.text("truth/orders.csv", self._order_rows(chunk, spans, cutoff))
+        self._negative_stock(chunk)
         self._products(chunk)
         self._campaigns()
         self._rates()
@@ -333,6 +354,21 @@ class Store:
                         f"{units}\n",
                     )
                 )
+
+    def _negative_stock(self, chunk: Chunk) -> None:
+        """Two counts on the last evening found less than nothing."""
+        w, c = self.w, self.w.catalogue
+        at = w.profile.end_day * DAY - 1
+        for sku in (c.skus // 3, c.skus // 2):
+            place = 2 * sku
+            product = np.array([c.sku_product[sku]])
+            cost = int(c.history_cost[c.history_at(product, np.array([at // DAY]))[0]])
+            qty = -int(chunk.stock_sum[place]) - 5
+            ref = {"type": "stocktake", "id": f"ST{sku}"}
+            doc = chunk.move(place, "adjustment", at, qty, cost, ref)
+            self.folder.add("inventory_movements", doc)
+            w.log.add("19_stock", "negative", "inventory_movements", doc["_id"],
+                      sku=doc["sku"], location=doc["location"], on_hand=-5)  # fmt: skip
 
     def _users(self) -> None:
         w, people, cutoff = self.w, self.w.people, self.w.profile.end_day * DAY

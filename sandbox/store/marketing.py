@@ -12,6 +12,7 @@ import numpy as np
 from sandbox.store.exact import DAY, rng
 from sandbox.store.profiles import Profile
 
+OBJECTIVES = ("awareness", "sales", "winback")
 CHANNELS = ("search", "social", "email", "affiliate", "display", "sms")
 SOURCES = {
     "search": ("google", "cpc"),
@@ -101,7 +102,7 @@ class Marketing:
 
     def code(self, k: int) -> str:
         """The campaign's name in utm parameters."""
-        return f"{CHANNELS[self.channel[k]]}_{('awareness', 'sales', 'winback')[self.objective[k]]}_{k + 1:03d}"
+        return f"{CHANNELS[self.channel[k]]}_{OBJECTIVES[self.objective[k]]}_{k + 1:03d}"
 
 
 class Books:

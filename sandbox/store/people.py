@@ -185,7 +185,7 @@ class People:
         for start, stop in ((0, a.past), (a.past, a.person.size)):
             window = np.zeros(a.person.size, dtype=bool)
             window[start:stop] = True
-            missing = int(round(share * (stop - start))) - int((forced & window).sum())
+            missing = round(share * (stop - start)) - int((forced & window).sum())
             if missing > 0:
                 forced[some(r, free & window, missing)] = True
         return forced

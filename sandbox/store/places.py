@@ -53,9 +53,18 @@ STORE_CURRENCY = np.array([CURRENCIES.index(s.currency) for s in STORES])
 # code, name, weight in each of (intl, eu, us, jp, gulf), calling code, locale, cities
 # city: name, region, lat, lng
 _COUNTRIES = """
-GB|0 0 0 0 0|44|en_GB|London,Greater London,51.51,-0.13;Manchester,Greater Manchester,53.48,-2.24;Birmingham,West Midlands,52.49,-1.89;Leeds,West Yorkshire,53.80,-1.55;Glasgow,Scotland,55.86,-4.25;Bristol,South West,51.45,-2.59;Cardiff,Wales,51.48,-3.18;Belfast,Northern Ireland,54.60,-5.93;Norwich,East of England,52.63,1.30;York,North Yorkshire,53.96,-1.08
-DE|14 32 0 0 0|49|de_DE|Berlin,Berlin,52.52,13.41;Hamburg,Hamburg,53.55,9.99;München,Bayern,48.14,11.58;Köln,Nordrhein-Westfalen,50.94,6.96
-FR|14 26 0 0 0|33|fr_FR|Paris,Île-de-France,48.86,2.35;Lyon,Auvergne-Rhône-Alpes,45.76,4.84;Marseille,Provence,43.30,5.37
+GB|0 0 0 0 0|44|en_GB|
+  London,Greater London,51.51,-0.13;Manchester,Greater Manchester,53.48,-2.24;
+  Birmingham,West Midlands,52.49,-1.89;Leeds,West Yorkshire,53.80,-1.55;
+  Glasgow,Scotland,55.86,-4.25;Bristol,South West,51.45,-2.59;Cardiff,Wales,51.48,-3.18;
+  Belfast,Northern Ireland,54.60,-5.93;Norwich,East of England,52.63,1.30;
+  York,North Yorkshire,53.96,-1.08
+DE|14 32 0 0 0|49|de_DE|
+  Berlin,Berlin,52.52,13.41;Hamburg,Hamburg,53.55,9.99;München,Bayern,48.14,11.58;
+  Köln,Nordrhein-Westfalen,50.94,6.96
+FR|14 26 0 0 0|33|fr_FR|
+  Paris,Île-de-France,48.86,2.35;Lyon,Auvergne-Rhône-Alpes,45.76,4.84;
+  Marseille,Provence,43.30,5.37
 IE|12 10 0 0 0|353|en_IE|Dublin,Leinster,53.35,-6.26;Cork,Munster,51.90,-8.47
 ES|6 9 0 0 0|34|es_ES|Madrid,Madrid,40.42,-3.70;Barcelona,Catalunya,41.39,2.17
 NL|8 10 0 0 0|31|nl_NL|Amsterdam,Noord-Holland,52.37,4.90;Rotterdam,Zuid-Holland,51.92,4.48
@@ -71,7 +80,9 @@ FI|2 4 0 0 0|358|fi_FI|Helsinki,Uusimaa,60.17,24.94
 PL|2 0 0 0 0|48|pl_PL|Warszawa,Mazowieckie,52.23,21.01
 AU|5 0 0 0 0|61|en_AU|Sydney,New South Wales,-33.87,151.21
 CA|2 0 12 0 0|1|en_CA|Toronto,Ontario,43.65,-79.38
-US|2 0 88 0 0|1|en_US|New York,New York,40.71,-74.01;Los Angeles,California,34.05,-118.24;Chicago,Illinois,41.88,-87.63;Austin,Texas,30.27,-97.74
+US|2 0 88 0 0|1|en_US|
+  New York,New York,40.71,-74.01;Los Angeles,California,34.05,-118.24;
+  Chicago,Illinois,41.88,-87.63;Austin,Texas,30.27,-97.74
 JP|1 0 0 1 0|81|ja_JP|東京,東京都,35.68,139.69;大阪市,大阪府,34.69,135.50
 KW|0 0 0 0 8|965|ar_KW|Kuwait City,Al Asimah,29.38,47.98
 BH|1 0 0 0 2|973|ar_BH|Manama,Capital,26.23,50.59
@@ -106,7 +117,7 @@ class Country:
 
 def _parse() -> tuple[Country, ...]:
     countries = []
-    for row in _COUNTRIES.strip().splitlines():
+    for row in _COUNTRIES.strip().replace("\n  ", "").splitlines():
         code, weights, calling, locale, cities = row.split("|")
         parsed = tuple(
             (name, region, float(lat), float(lng))

@@ -44,7 +44,7 @@ FLAWS = {
     "updated_at_not_bumped": 20,
     "items_as_map": 200,
     "session_missing": 20,
-    "late_edit": 550,
+    "late_edit": 100,
 }
 FLAW_CODES = {name: code for code, name in enumerate(FLAWS, start=1)}
 
@@ -160,7 +160,7 @@ class Plan:
 
     def _lines(self, r: np.random.Generator, people: People) -> None:
         """Lines per order, exact in sum over the past, one oversized order among them."""
-        n, past = self.count, self.past
+        past = self.past
         mean = self.profile.lines / self.profile.orders
         weight = np.clip(people.basket[self.person], 0.3, 4.0)
         average = float(weight.mean())
@@ -238,6 +238,10 @@ class Plan:
     def has(self, flaw: str) -> np.ndarray:
         """Orders that carry the flaw."""
         return self.flaw == FLAW_CODES[flaw]
+
+    def has_one(self, flaw: str, order: int) -> bool:
+        """Whether one order carries the flaw."""
+        return bool(self.flaw[order] == FLAW_CODES[flaw])
 
     def order_no(self, order: int) -> str:
         """The number that the customer sees."""

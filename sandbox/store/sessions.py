@@ -115,7 +115,7 @@ class Tracker:
         for i in range(count):
             at = started[i]
             if midnight[i]:
-                at = at // DAY * DAY + DAY - 240
+                at = at // DAY * DAY + DAY - 10
             k = -1
             if campaign[i] < active.size:
                 candidate = int(active[campaign[i]])

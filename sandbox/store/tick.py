@@ -88,8 +88,11 @@ def work_out(profile: Profile, seed: int, folder: Path, number: int, days: int) 
         UserError: an earlier tick is missing, the shop's future ends, or the disk is full.
     """
     target = folder / "ticks" / f"{number:04d}"
-    if (target / "truth.json").exists():
+    if _is_done(target, days):
         return target
+    for later in sorted((folder / "ticks").glob("[0-9]*")):
+        if later.name >= target.name:  # of an earlier life of this shop
+            shutil.rmtree(later)
     before = folder if number == 1 else folder / "ticks" / f"{number - 1:04d}"
     try:
         state = json.loads((before / "state.json").read_text())
@@ -112,6 +115,14 @@ def work_out(profile: Profile, seed: int, folder: Path, number: int, days: int) 
     except OSError as error:
         raise explain(error, target) from error
     return target
+
+
+def _is_done(target: Path, days: int) -> bool:
+    """Whether the tick was worked out for so many days; its folder appears only when whole."""
+    try:
+        return bool(json.loads((target / "truth.json").read_text())["days"] == days)
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 class _Tick:
@@ -432,6 +443,7 @@ class _Tick:
         quiet = {"0.00", 0}
         truth = {
             "tick": self.number,
+            "days": self.last - self.first,
             "from": day_text(self.first),
             "to": day_text(self.last - 1),
             "changes": self.changes.noted,
