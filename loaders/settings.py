@@ -78,6 +78,10 @@ class Settings(BaseSettings):
                 "the sandbox has no passwords yet: run `make up`, "
                 "or set MONGODB_URI and POSTGRES_HOST to use your own servers"
             ) from None
+        except (OSError, ValueError):
+            raise SettingsError(
+                f"{self.credentials_file} can't be read: run `make up`, which says why"
+            ) from None
 
     def postgres(self, database: str | None = None) -> dict[str, str | int]:
         """Connection arguments for `psycopg.connect(**…)`; the sandbox's unless a host is set.

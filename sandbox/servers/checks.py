@@ -5,6 +5,11 @@ from __future__ import annotations
 from loaders.errors import ServerUnreachableError, UserError
 from loaders.settings import Settings
 
+
+class NoDatabaseError(UserError):
+    """The server is there and lets us in, but has no such database."""
+
+
 SECONDS = 5  # how long a server may take to answer
 
 
@@ -31,7 +36,7 @@ def check_postgres(settings: Settings) -> str:
     except psycopg.OperationalError as problem:
         message = " ".join(str(problem).split())
         if problem.sqlstate == "3D000" or ("database" in message and "not exist" in message):
-            raise UserError(
+            raise NoDatabaseError(
                 f"PostgreSQL at {where} has no database {target['dbname']!r}: create it "
                 f'(create database "{target["dbname"]}"), or set POSTGRES_DB'
             ) from None
@@ -41,9 +46,14 @@ def check_postgres(settings: Settings) -> str:
                 "set POSTGRES_PASSWORD"
             ) from None
         if "authentication failed" in message or "not exist" in message:
+            cure = (
+                f"{settings.credentials_file} isn't the file that its data was made with: put "
+                "that back"
+                if settings.uses_sandbox_postgres
+                else "check POSTGRES_USER and POSTGRES_PASSWORD"
+            )
             raise UserError(
-                f"PostgreSQL at {where} refuses user {target['user']!r} with this password: "
-                "check POSTGRES_USER and POSTGRES_PASSWORD"
+                f"PostgreSQL at {where} refuses user {target['user']!r} with this password: {cure}"
             ) from None
         if (
             "pg_hba.conf" in message
@@ -99,7 +109,7 @@ def check_mongodb(settings: Settings) -> str:
             version = str(client.server_info()["version"])
         except OperationFailure as problem:
             if problem.code in (18, 8000, 11):  # AuthenticationFailed, Atlas' own, UserNotFound
-                raise UserError(_refused(where)) from None
+                raise UserError(_refused(where, settings)) from None
             if problem.code == 13:  # Unauthorized
                 raise UserError(
                     f"MongoDB at {where} doesn't let this user read "
@@ -109,18 +119,20 @@ def check_mongodb(settings: Settings) -> str:
             raise UserError(f"MongoDB at {where} refuses: {_first_line(problem)}") from None
         except PyMongoError as problem:
             if "authentication failed" in str(problem).lower():
-                raise UserError(_refused(where)) from None
+                raise UserError(_refused(where, settings)) from None
             raise ServerUnreachableError(f"no MongoDB answers at {where}: {advice}") from None
     if int(version.split(".")[0]) < 5:
         raise UserError(f"MongoDB at {where} is {version}; 5 or newer is needed")
     return version
 
 
-def _refused(where: str) -> str:
-    return (
-        f"MongoDB at {where} refuses this user and password: check them in MONGODB_URI "
-        "(and authSource, the database that the user was made in)"
+def _refused(where: str, settings: Settings) -> str:
+    cure = (
+        f"{settings.credentials_file} isn't the file that its data was made with: put that back"
+        if settings.uses_sandbox_mongodb
+        else "check them in MONGODB_URI, and authSource, the database that the user was made in"
     )
+    return f"MongoDB at {where} refuses this user and password: {cure}"
 
 
 def _seeds(client: object) -> list[tuple[str, int]]:

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import shutil
-import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -92,6 +91,7 @@ def _up_mongodb(settings: Settings, passwords: dict[str, str]) -> str:
         if not server.exists:
             server.create(passwords)
         server.start()
+        checks.check_mongodb(settings)
     return _line(server, began)
 
 
@@ -106,7 +106,7 @@ def _already_runs(server: Postgres | MongoDB) -> bool:
         return False
     if not server.exists:
         # its folder was removed under it: what it still holds is lost, and it holds the port
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, server.at_once)
         processes.wait_until(lambda: server.pid() is None, 10)
         return False
     if server.running_port() not in (None, server.port):
@@ -122,18 +122,13 @@ def _ensure_database(settings: Settings) -> None:
     import psycopg
     from psycopg import sql
 
-    for _ in range(2):
-        try:
-            checks.check_postgres(settings)
-        except checks.ServerUnreachableError:
-            raise
-        except UserError as problem:
-            if "no database" not in str(problem):
-                raise
-            with psycopg.connect(**settings.postgres("postgres"), autocommit=True) as connection:
-                connection.execute(
-                    sql.SQL("create database {}").format(sql.Identifier(settings.postgres_db))
-                )
+    try:
+        checks.check_postgres(settings)
+    except checks.NoDatabaseError:
+        with psycopg.connect(**settings.postgres("postgres"), autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("create database {}").format(sql.Identifier(settings.postgres_db))
+            )
 
 
 def _line(server: Postgres | MongoDB, began: float) -> str:
@@ -168,6 +163,8 @@ def wipe(settings: Settings) -> None:
 
 def status(settings: Settings) -> list[ServerStatus]:
     """Both servers as they are now; a server that can't be used shows why in `state`."""
+    if settings.uses_sandbox_postgres or settings.uses_sandbox_mongodb:
+        credentials.read(settings)  # says clearly when they are somebody else's
     found = []
     for server, check, ours, address in (
         (

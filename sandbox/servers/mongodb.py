@@ -5,8 +5,6 @@ It is GPL-2.0 and keeps WiredTiger files like MongoDB's own server; nothing here
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 import signal
 import sys
@@ -27,6 +25,7 @@ class MongoDB:
     """One server with its data in `<home>/mongodb`, on loopback TCP only, with a password."""
 
     name = "MongoDB-protocol server"
+    at_once = signal.SIGKILL  # ends it without care for the data
 
     def __init__(self, settings: Settings) -> None:
         self.home = settings.home.resolve()
@@ -85,7 +84,6 @@ class MongoDB:
                 client.admin.command(
                     "createUser", USER, pwd=passwords["mongodb_password"], roles=["root"]
                 )
-            time.sleep(0.3)  # see _end
         finally:
             self._end(pid, port, ["secantus", str(half)])
         half.rename(self.data)
@@ -168,14 +166,14 @@ class MongoDB:
     @staticmethod
     def _end(pid: int, port: int, words: list[str]) -> bool:
         """Stop one process; False when it doesn't end even if killed."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
+        # Its accept() notices the end only with another connection, or after two seconds. One that
+        # comes too early lets that thread take the signal from the main thread, and nothing ends.
+        if processes.stop(pid, signal.SIGTERM, 0.2, words):
+            return True
 
         def gone() -> bool:
-            # its accept() notices the end only with the next connection, or after two seconds
             processes.port_answers(port)
             return not processes.is_ours(pid, words)
 
-        # A signal in its first tenth of a second can deadlock it. Every acknowledged write is on
-        # disk, so a server that hangs may be killed.
-        return processes.wait_until(gone, 10) or processes.stop(pid, signal.SIGKILL, 10, words)
+        # every acknowledged write is on disk, so a server that hangs may be killed
+        return processes.wait_until(gone, 30) or processes.stop(pid, signal.SIGKILL, 10, words)

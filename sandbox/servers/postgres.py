@@ -28,6 +28,7 @@ class Postgres:
     """One cluster in `<home>/postgres`, on loopback TCP only."""
 
     name = "PostgreSQL"
+    at_once = signal.SIGQUIT  # ends it without care for the data
 
     def __init__(self, settings: Settings) -> None:
         self.home = settings.home.resolve()
@@ -60,7 +61,8 @@ class Postgres:
         lines = self._pid_file()
         if lines and lines[0].isdigit() and processes.is_ours(int(lines[0]), self._words()):
             return int(lines[0])
-        return None
+        # without its folder it goes on for up to a minute, and holds the port
+        return None if self.exists else processes.find(self._words())
 
     def running_port(self) -> int | None:
         """The port that a running server was started with."""

@@ -179,6 +179,8 @@ def readable_disk_errors(folder: Path) -> Iterator[None]:
             what, cure = "no right to write", "mend its owner or mode"
         elif problem.errno in (errno.EEXIST, errno.ENOTDIR):
             what, cure = "a file stands where a folder is needed", "move it away"
+        elif problem.errno == errno.ENOENT:
+            what, cure = "no folder can be made", "is that disk there?"
         else:
             raise
         where = problem.filename or folder
