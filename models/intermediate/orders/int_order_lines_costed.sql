@@ -79,8 +79,8 @@ final as (
     select
         order_item_key,
         cost_source,
-        unit_cost_amount,
-        {{ round_money('coalesce(quantity, 0) * unit_cost_amount') }} as cogs_amount
+        cast(unit_cost_amount as {{ type_money() }}) as unit_cost_amount,
+        cast({{ round_money('coalesce(quantity, 0) * unit_cost_amount') }} as {{ type_money() }}) as cogs_amount
     from costed
 
 )

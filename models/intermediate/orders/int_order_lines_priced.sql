@@ -191,6 +191,17 @@ taxed as (
 
 ),
 
+converted as (
+
+    select
+        taxed.*,
+        {{ to_store_currency('gross_presentment') }} as gross_amount,
+        {{ to_store_currency('discount_presentment') }} as discount_amount,
+        {{ to_store_currency('tax_presentment') }} as tax_amount
+    from taxed
+
+),
+
 final as (
 
     select
@@ -219,21 +230,21 @@ final as (
         unit_price,
         unit_cost,
         tax_rate,
-        line_discount_amount,
-        allocated_discount_amount,
-        priced_net_amount,
-        gross_presentment,
-        discount_presentment,
-        gross_presentment - discount_presentment as net_presentment,
-        tax_presentment,
-        {{ to_store_currency('gross_presentment') }} as gross_amount,
-        {{ to_store_currency('discount_presentment') }} as discount_amount,
-        {{ to_store_currency('gross_presentment') }} - {{ to_store_currency('discount_presentment') }} as net_amount,
-        {{ to_store_currency('tax_presentment') }} as tax_amount,
+        cast(line_discount_amount as {{ type_money() }}) as line_discount_amount,
+        cast(allocated_discount_amount as {{ type_money() }}) as allocated_discount_amount,
+        cast(priced_net_amount as {{ type_money() }}) as priced_net_amount,
+        cast(gross_presentment as {{ type_money() }}) as gross_presentment,
+        cast(discount_presentment as {{ type_money() }}) as discount_presentment,
+        cast(gross_presentment - discount_presentment as {{ type_money() }}) as net_presentment,
+        cast(tax_presentment as {{ type_money() }}) as tax_presentment,
+        cast(gross_amount as {{ type_money() }}) as gross_amount,
+        cast(discount_amount as {{ type_money() }}) as discount_amount,
+        cast(gross_amount - discount_amount as {{ type_money() }}) as net_amount,
+        cast(tax_amount as {{ type_money() }}) as tax_amount,
         is_tax_included,
         is_price_unknown,
         order_date
-    from taxed
+    from converted
 
 )
 
