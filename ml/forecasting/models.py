@@ -1,0 +1,291 @@
+"""Daily forecasting models, from the trivial baseline to Prophet.
+
+Each model is a function `(history, future_dates) -> expected values on open days`, in the unit of
+the history; `forecast_all` fills in the closed days. All of them model open days only.
+
+The models work on a scale: the logarithm for series that can't be negative (so that effects
+multiply), the value itself for series that can (profit). `Scale.back` turns a fit on the
+logarithm into a mean, not a median, by Duan's smearing factor (Duan 1983, JASA 78).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+YEAR_DAYS = 364  # 52 whole weeks: keeps the weekday
+MIN_YEARLY_DAYS = 365  # a yearly pattern is fitted from this much history on
+RECENT_OPEN_DAYS = 28
+FOURIER_ORDER = 4
+RIDGE_PENALTY = 1.0
+LEVEL_WINDOW_DAYS = 21
+GROWTH_WINDOW_DAYS = 91
+GROWTH_BOUNDS = (0.5, 2.0)
+PROPHET_YEARLY_ORDER = 6
+PROPHET_CHANGEPOINT_SCALE = 0.01
+
+
+@dataclass(frozen=True)
+class History:
+    """One daily series up to its origin.
+
+    Attributes:
+        dates: consecutive calendar days, ascending, shape (n,).
+        values: the series, in its unit, shape (n,).
+        closed: days on which the shop was closed, shape (n,).
+        non_negative: False for series such as profit, which are modelled without logarithm.
+    """
+
+    dates: pd.DatetimeIndex
+    values: np.ndarray
+    closed: np.ndarray
+    non_negative: bool = True
+
+    @cached_property
+    def used(self) -> np.ndarray:
+        """Days that models are fitted to: open, and above 0 where a logarithm is taken."""
+        positive = self.values > 0 if self.non_negative else np.ones(len(self.values), bool)
+        return ~self.closed & np.isfinite(self.values) & positive
+
+    @cached_property
+    def scale(self) -> Scale:
+        """The scale of this series."""
+        return Scale(self.non_negative, self._share_used)
+
+    @property
+    def closed_value(self) -> float:
+        """What to expect of a closed day: 0, but the mean of last year's for a signed series.
+
+        Overheads go on while the shop is shut, so its profit isn't 0.
+        """
+        shut = self.values[self.closed & np.isfinite(self.values)][-YEAR_DAYS:]
+        return 0.0 if self.non_negative or not len(shut) else float(shut.mean())
+
+    @property
+    def _share_used(self) -> float:
+        open_days = int((~self.closed).sum())
+        return float(self.used.sum()) / open_days if open_days else 0.0
+
+    def until(self, origin: pd.Timestamp) -> History:
+        """The same series with nothing after `origin`."""
+        known = np.asarray(self.dates <= origin)
+        return History(self.dates[known], self.values[known], self.closed[known], self.non_negative)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Between the unit of a series and the scale its models are linear in."""
+
+    logarithm: bool
+    share_of_open_days: float  # with a value above 0; 1 for a shop that sells every open day
+
+    def forward(self, values: np.ndarray) -> np.ndarray:
+        """To the models' scale."""
+        return np.log(values) if self.logarithm else values
+
+    def back(self, fitted: np.ndarray, actual: np.ndarray, future: np.ndarray) -> np.ndarray:
+        """Expected values of `future` (models' scale) in the series' unit.
+
+        Args:
+            fitted: in-sample fit, models' scale, shape (n,).
+            actual: what was fitted, series' unit, shape (n,).
+            future: forecast, models' scale, shape (m,).
+        """
+        if not self.logarithm:
+            return future
+        recent = slice(-YEAR_DAYS, None)
+        smearing = actual[recent].mean() / np.exp(fitted[recent]).mean()
+        return np.exp(future) * smearing * self.share_of_open_days
+
+
+Model = Callable[[History, pd.DatetimeIndex], np.ndarray]
+
+
+def seasonal_naive(history: History, future: pd.DatetimeIndex) -> np.ndarray:
+    """The baseline: the last open day of the same weekday."""
+    open_days = ~history.closed
+    weekday, values = history.dates.day_of_week[open_days], history.values[open_days]
+    last = pd.Series(values, index=weekday).groupby(level=0).last()
+    return future.day_of_week.map(last).to_numpy(float, na_value=values[-7:].mean())
+
+
+def recent_level(history: History, future: pd.DatetimeIndex) -> np.ndarray:
+    """The mean of the last four weeks times the weekday's share of it."""
+    profile = _weekday_profile(history)
+    level = (history.values[history.used] / profile[history.dates.day_of_week[history.used]])[
+        -RECENT_OPEN_DAYS:
+    ].mean()
+    return level * profile[future.day_of_week] * history.scale.share_of_open_days
+
+
+def last_year(history: History, future: pd.DatetimeIndex) -> np.ndarray:
+    """The level of the same three weeks a year ago times the weekday's share of it.
+
+    With less than a year of history: `recent_level`.
+    """
+    if len(history.dates) < YEAR_DAYS + LEVEL_WINDOW_DAYS or not history.non_negative:
+        return recent_level(history, future)
+    profile = _weekday_profile(history)
+    adjusted = pd.Series(np.nan, index=history.dates)
+    used = history.used
+    adjusted[used] = history.values[used] / profile[history.dates.day_of_week[used]]
+    level = adjusted.rolling(LEVEL_WINDOW_DAYS, center=True, min_periods=1).mean().ffill().bfill()
+    n = len(history.dates)
+    ahead = (future - history.dates[-1]).days.to_numpy()
+    # beyond one year ahead, two years ago is the first that is known
+    years = np.maximum(1, -(-ahead // YEAR_DAYS))
+    source = np.maximum(n - 1 + ahead - years * YEAR_DAYS, 0)
+    return level.to_numpy()[source] * profile[future.day_of_week] * history.scale.share_of_open_days
+
+
+def last_year_with_growth(history: History, future: pd.DatetimeIndex) -> np.ndarray:
+    """`last_year` times the growth of the last quarter over the same quarter a year ago."""
+    return last_year(history, future) * _growth(history)
+
+
+def ridge(history: History, future: pd.DatetimeIndex) -> np.ndarray:
+    """Ridge regression on weekday and the yearly Fourier terms, without trend."""
+    return _ridge(history, future, trend=False)
+
+
+def ridge_with_trend(history: History, future: pd.DatetimeIndex) -> np.ndarray:
+    """`ridge` with a straight line in time."""
+    return _ridge(history, future, trend=True)
+
+
+def prophet(history: History, future: pd.DatetimeIndex) -> np.ndarray:
+    """Prophet (Taylor & Letham 2018) on the models' scale, with stiff changepoints.
+
+    The yearly term is forced on from one year of history: Prophet itself waits for two.
+    """
+    frame = pd.DataFrame(
+        {
+            "ds": history.dates[history.used],
+            "y": history.scale.forward(history.values[history.used]),
+        }
+    )
+    # a constant series has no scale for Prophet to divide by
+    if len(frame) < 2 * 7 or np.ptp(frame["y"].to_numpy()) == 0:
+        return recent_level(history, future)
+    model = _quiet_prophet()(
+        yearly_seasonality=PROPHET_YEARLY_ORDER if len(history.dates) >= MIN_YEARLY_DAYS else False,
+        weekly_seasonality=True,
+        daily_seasonality=False,
+        changepoint_prior_scale=PROPHET_CHANGEPOINT_SCALE,
+        uncertainty_samples=0,
+    )
+    model.fit(frame)
+    dates = frame["ds"].tolist() + future.tolist()
+    fitted = model.predict(pd.DataFrame({"ds": dates}))["yhat"].to_numpy()
+    return history.scale.back(
+        fitted[: len(frame)], history.values[history.used], fitted[len(frame) :]
+    )
+
+
+def _weekday_profile(history: History) -> np.ndarray:
+    """Mean of each weekday over the mean of all, last year, shape (7,); 1 where unknown."""
+    used = history.used
+    if not history.non_negative or not used.any():
+        return np.ones(7)
+    weekday = history.dates.day_of_week[used].to_numpy()[-YEAR_DAYS:]
+    values = history.values[used][-YEAR_DAYS:]
+    means = pd.Series(values).groupby(weekday).mean().reindex(range(7))
+    return (means / values.mean()).fillna(1.0).to_numpy()
+
+
+def _growth(history: History) -> float:
+    n = len(history.dates)
+    if n < YEAR_DAYS + GROWTH_WINDOW_DAYS or not history.non_negative:
+        return 1.0
+    values = np.where(history.used, history.values, 0.0)
+    now = values[-GROWTH_WINDOW_DAYS:].sum()
+    before = values[-GROWTH_WINDOW_DAYS - YEAR_DAYS : -YEAR_DAYS].sum()
+    return float(np.clip(now / before, *GROWTH_BOUNDS)) if before > 0 else 1.0
+
+
+def _ridge(history: History, future: pd.DatetimeIndex, trend: bool) -> np.ndarray:
+    used = history.used
+    yearly = len(history.dates) >= MIN_YEARLY_DAYS
+    origin = history.dates[-1]
+    x = _calendar_features(history.dates[used], origin, yearly, trend)
+    x_future = _calendar_features(future, origin, yearly, trend)
+    y = history.scale.forward(history.values[used])
+    centre, mean = x.mean(axis=0), y.mean()
+    gram = (x - centre).T @ (x - centre) + RIDGE_PENALTY * np.eye(x.shape[1])
+    slope = np.linalg.solve(gram, (x - centre).T @ (y - mean))
+    return history.scale.back(
+        mean + (x - centre) @ slope, history.values[used], mean + (x_future - centre) @ slope
+    )
+
+
+def _calendar_features(
+    dates: pd.DatetimeIndex, origin: pd.Timestamp, yearly: bool, trend: bool
+) -> np.ndarray:
+    columns = [np.asarray(dates.day_of_week == day, float) for day in range(7)]
+    if yearly:
+        angle = 2 * np.pi * dates.day_of_year.to_numpy() / 365.25
+        for k in range(1, FOURIER_ORDER + 1):
+            columns += [np.sin(k * angle), np.cos(k * angle)]
+    if trend:
+        columns.append((dates - origin).days.to_numpy() / 365.25)
+    return np.column_stack(columns)
+
+
+def _quiet_prophet() -> type:
+    """Prophet's class, imported late (it takes a second) and without its log lines."""
+    for name in ("prophet", "cmdstanpy", "prophet.plot"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.ERROR)
+        logger.propagate = False
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
+    from prophet import Prophet
+
+    logging.getLogger("cmdstanpy").setLevel(logging.ERROR)
+    return Prophet
+
+
+BASELINE = "seasonal_naive"
+
+BASE_MODELS: Mapping[str, Model] = {
+    "seasonal_naive": seasonal_naive,
+    "recent_level": recent_level,
+    "last_year": last_year,
+    "last_year_with_growth": last_year_with_growth,
+    "ridge": ridge,
+    "ridge_with_trend": ridge_with_trend,
+    "prophet": prophet,
+}
+
+# means of base models: averaging buys stability; with and without growth, the backtest decides
+ENSEMBLES: Mapping[str, tuple[str, ...]] = {
+    "ensemble": ("prophet", "ridge", "last_year"),
+    "ensemble_with_growth": ("prophet", "ridge_with_trend", "last_year_with_growth"),
+}
+
+
+def forecast_all(history: History, future: pd.DatetimeIndex, closed: np.ndarray) -> pd.DataFrame:
+    """Forecasts of every model and ensemble.
+
+    Returns:
+        One column per model, one row per future date, in the series' unit; never negative where
+        the series can't be, and then 0 on closed days.
+
+    Raises:
+        ValueError: the history has no day to fit to.
+    """
+    if not history.used.any():
+        raise ValueError("the history has no open day with a value")
+    forecasts = {name: model(history, future) for name, model in BASE_MODELS.items()}
+    for name, members in ENSEMBLES.items():
+        forecasts[name] = np.mean([forecasts[member] for member in members], axis=0)
+    table = pd.DataFrame(forecasts, index=future)
+    if history.non_negative:
+        table = table.clip(lower=0)
+    table[np.asarray(closed)] = history.closed_value
+    return table
