@@ -61,7 +61,7 @@ class Node:
 
 def command(*arguments: str) -> list[str]:
     """Arguments of a dbt invocation in this project, quiet, with short logs."""
-    quiet = ["--quiet", "--log-level-file", "info", "--no-use-colors"]
+    quiet = ["--log-level", "none", "--log-level-file", "info", "--no-use-colors"]
     where = ["--project-dir", str(ROOT), "--profiles-dir", str(profiles_folder())]
     return [*quiet, *arguments, *where]
 

@@ -53,7 +53,8 @@ def demo(
             else:
                 task.note = _generate(settings, name, task)
         refresh.run(settings)
-    page.show(console, settings, dataset, seconds=time.monotonic() - started)
+    console.print(f"   in all{time.monotonic() - started:>28.1f} s", highlight=False)
+    page.show(console, settings, dataset)
 
 
 def _generate(settings: Settings, name: str, task: progress.Task) -> str:
@@ -88,4 +89,6 @@ def _import_online_retail(settings: Settings, files: list[Path]) -> str:
             f'`make demo DATA={datasets.ONLINE_RETAIL} FILES="online_retail_ii.xlsx"`'
         )
     manifest = import_files(files, settings)
-    return f"{manifest['lines']:,} lines, {manifest['invoices']:,} invoices, {manifest['sum']} in all"
+    return (
+        f"{manifest['lines']:,} lines, {manifest['invoices']:,} invoices, {manifest['sum']} in all"
+    )

@@ -13,45 +13,33 @@ from typing import Any
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from loaders.connections import open_postgres
 from loaders.settings import Settings
 from orchestration.datasets import Dataset
 
-UNKNOWN = "[dim]unknown[/]"
+UNKNOWN = "unknown"
 Row = dict[str, Any]
 
 
-def show(console: Console, settings: Settings, dataset: Dataset, seconds: float) -> None:
+def show(console: Console, settings: Settings, dataset: Dataset) -> None:
     """Print the page for the warehouse of these settings."""
     with open_postgres(settings) as conn:
-        conn.row_factory = dict_row  # type: ignore[assignment]
+        parts = [_headline(conn), _predictions(conn), _reconciliation(conn)]
+    for part in [*parts, _further(settings, dataset)]:
         console.print()
-        console.print(_headline(conn))
-        console.print()
-        console.print(_predictions(conn))
-        console.print()
-        console.print(_reconciliation(conn))
-    console.print()
-    console.print(_further(settings, dataset))
-    console.print(f"\ndone in {seconds:.0f} s", highlight=False)
+        console.print(part)
 
 
 def _rows(conn: psycopg.Connection, table: str, order_by: str | None = None) -> list[Row]:
-    schema, name = table.split(".")
-    query = sql.SQL("select * from {}").format(sql.Identifier(schema, name))
+    query = sql.SQL("select * from {}").format(sql.Identifier(*table.split(".")))
     if order_by:
         query += sql.SQL(" order by {}").format(sql.Identifier(order_by))
-    return conn.execute(query).fetchall()  # type: ignore[return-value]
-
-
-def _grid(*justify: str) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    for side in justify:
-        table.add_column(justify=side)  # type: ignore[arg-type]
-    return table
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query).fetchall()
 
 
 def money(amount: Decimal | None, currency: str) -> str:
@@ -70,5 +58,71 @@ def share(part: Decimal | float | None) -> str:
 
 
 def day(value: date | None) -> str:
-    """A date that a person reads, or "unknown"."""
-    return UNKNOWN if value is None else f"{value:%a %-d %b %Y}"
+    """A date as people write it, or "unknown"."""
+    return UNKNOWN if value is None else f"{value:%a} {value.day} {value:%b %Y}"
+
+
+def _section(title: str, *parts: RenderableType) -> Group:
+    return Group(Text(title, style="bold"), *parts)
+
+
+def _grid(*justify: str) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 1), pad_edge=True)
+    for side in justify:
+        table.add_column(justify=side)  # type: ignore[arg-type]
+    return table
+
+
+def _headline(conn: psycopg.Connection) -> Group:
+    [kpis] = _rows(conn, "reporting.agg_headline_kpis")
+    currency = kpis["currency"]
+    table = _grid("left", "right", "left")
+
+    def line(name: str, value: str, note: str = "") -> None:
+        dim = "dim" if value == UNKNOWN else ""
+        table.add_row(name, Text(value, style=dim), Text(note, style="dim"))
+
+    line(
+        "revenue",
+        money(kpis["total_sales_amount"], currency),
+        "goods less discounts and returns, with shipping and tax",
+    )
+    line("net sales", money(kpis["net_sales_amount"], currency), "of it, goods without tax")
+    coverage = kpis["cost_coverage"]
+    known = f"costs are known for {share(coverage)} of the goods sold"
+    has_costs = bool(coverage)
+    line("cost", money(kpis["total_cost_amount"] if has_costs else None, currency), known)
+    line("net profit", money(kpis["net_profit_amount"], currency))
+    line("orders", count(kpis["orders"]))
+    line("orders last month", count(kpis["orders_last_month"]), f"{kpis['last_month_start']:%B %Y}")
+    line(
+        "best selling day",
+        day(kpis["best_date"]),
+        money(kpis["best_date_total_sales_amount"], currency),
+    )
+    line("average order value", money(kpis["average_order_value"], currency))
+    line("customers", count(kpis["customers"]), f"{share(kpis['repeat_purchase_rate'])} came back")
+    period = f"{day(kpis['first_date'])} to {day(kpis['as_of_date'])}"
+    return _section(f"The shop, {period}", table)
+
+
+def _predictions(conn: psycopg.Connection) -> Group:
+    return _section("Predictions")
+
+
+def _reconciliation(conn: psycopg.Connection) -> Group:
+    return _section("Reconciliation")
+
+
+def _further(settings: Settings, dataset: Dataset) -> Group:
+    to = settings.postgres()
+    which = dataset.selector
+    table = _grid("left", "left")
+    table.add_row(f"make ui{which}", "Dagster: the graph, its runs, everything to run again")
+    table.add_row(f"make docs{which}", "every table and column, with lineage")
+    table.add_row(f"make psql{which}", "a SQL prompt")
+    address = f"postgresql://{to['user']}@{to['host']}:{to['port']}/{to['dbname']}"
+    table.add_row("Power BI, Tableau", f"{address}, schemas core, finance, reporting, predictions")
+    where = settings.credentials_file if settings.uses_sandbox_postgres else "POSTGRES_PASSWORD"
+    table.add_row("", f"password: postgres_password in {where}")
+    return _section("Look further", table)

@@ -1,8 +1,8 @@
 """The dbt project as the asset graph sees it: its manifest, translated, cut in two by the models.
 
 dbt builds everything that doesn't depend on scores, then Python computes scores from features,
-then dbt builds the rest. The cut follows the lineage (`source:ml+`), so that a new model lands on
-the right side by itself.
+then dbt builds the rest. The cut follows the lineage, so that a new model lands on the right side
+by itself.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from orchestration.automation import FRESHNESS
 from orchestration.translator import Translator, with_every_test_a_check
 
 RAW, SCORES = "raw", "ml"  # schemas of the two kinds of dbt sources
-AFTER_SCORES = f"source:{SCORES}+"
-
 translator = Translator()
 
 
@@ -31,6 +29,12 @@ def manifest() -> dict[str, Any]:
     return with_every_test_a_check(workspace.load_manifest(settings))
 
 
+def after_scores() -> str:
+    """dbt's selection of all that depends on what the models wrote."""
+    names = {source["source_name"] for source in _of_schema(SCORES)}
+    return " ".join(f"source:{name}+" for name in sorted(names))
+
+
 def sources(schema: str) -> dict[str, dg.AssetSpec]:
     """{table: spec} of the dbt sources in that schema; their keys join loaders and models."""
     return {
@@ -40,9 +44,12 @@ def sources(schema: str) -> dict[str, dg.AssetSpec]:
             group_name=schema,
             freshness_policy=FRESHNESS,
         )
-        for source in manifest()["sources"].values()
-        if source["schema"] == schema
+        for source in _of_schema(schema)
     }
+
+
+def _of_schema(schema: str) -> list[dict[str, Any]]:
+    return [source for source in manifest()["sources"].values() if source["schema"] == schema]
 
 
 def model(name: str) -> dg.AssetKey:

@@ -65,8 +65,10 @@ def ui(
     open_postgres(settings).close()
     workspace.prepare(settings)
     workspace.load_manifest(settings)
-    print(f"Dagster: http://{LOOPBACK}:{port}  (ready in a quarter of a minute; Ctrl-C ends it)")
-    command = [_tool("dagster"), "dev", "-m", "orchestration.definitions", "--log-level", "warning"]
+    print(f"Dagster: http://{LOOPBACK}:{port}  (ready in a quarter of a minute; Ctrl-C ends it)", flush=True)
+    command = [_tool("dagster"), "dev", "--log-level", "warning"]
+    # Dagster's advice about its own commands is no news to who only opens the UI
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
     # in place of this process, so that Ctrl-C and signals reach it directly
     os.chdir(ROOT)
     os.execv(command[0], [*command, "--host", LOOPBACK, "--port", str(port)])  # noqa: S606

@@ -23,6 +23,10 @@ class Translator(DagsterDbtTranslator):
         spec = super().get_asset_spec(manifest, unique_id, project)
         return spec.replace_attributes(freshness_policy=FRESHNESS)
 
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        """The table as Postgres knows it."""
+        return dg.AssetKey([dbt_resource_props["schema"], dbt_resource_props["name"]])
+
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
         """The layer: the Postgres schema that the table lives in."""
         return str(dbt_resource_props["schema"])

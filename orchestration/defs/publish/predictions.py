@@ -12,7 +12,7 @@ from orchestration.dbt import DbtBuild
 @dbt_assets(
     manifest=project.manifest(),
     dagster_dbt_translator=project.translator,
-    select=project.AFTER_SCORES,
+    select=project.after_scores(),
     name="predictions",
 )
 def predictions(
@@ -23,7 +23,7 @@ def predictions(
         context,
         project.manifest(),
         project.translator,
-        select=project.AFTER_SCORES,
+        select=project.after_scores(),
         exclude=None,
         label="build and test predictions",
     )

@@ -15,7 +15,7 @@ ALL = "fqn:*"
     manifest=project.manifest(),
     dagster_dbt_translator=project.translator,
     select=ALL,
-    exclude=project.AFTER_SCORES,
+    exclude=project.after_scores(),
     name="warehouse",
 )
 def warehouse(
@@ -27,6 +27,6 @@ def warehouse(
         project.manifest(),
         project.translator,
         select=ALL,
-        exclude=project.AFTER_SCORES,
+        exclude=project.after_scores(),
         label="build and test marts",
     )
