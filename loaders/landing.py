@@ -240,7 +240,7 @@ class Batch:
     def finish(
         self,
         *,
-        source_count: int | None,
+        source_count: int | Callable[[int], int] | None,
         watermark: tuple[datetime, str] | None = None,
         is_complete: bool = False,
         source_hash: int | None = None,
@@ -248,7 +248,8 @@ class Batch:
         """Write the counts and the state of this batch; the caller's transaction commits them.
 
         Args:
-            source_count: documents in the source now; None where that means nothing (files).
+            source_count: documents that the source has, or who says so when told how many raw and
+                quarantine have together; None where it means nothing (a part of a file).
             watermark: (updated_at, _id) up to which the source was read; kept if None or older.
             is_complete: the whole source was read.
             source_hash: sum of the hashes of all documents that the source has and raw can hold.
@@ -261,6 +262,8 @@ class Batch:
                 select from {table} as raw where raw._id = kept._id and raw._deleted_at is null)
             """
         )
+        if callable(source_count):
+            source_count = source_count(raw_count + open_quarantine)
         raw_hash = None
         if source_hash is not None:
             raw_hash = self._count(

@@ -2,8 +2,8 @@
 
     full         reads everything, writes what changed, marks what is gone
     incremental  reads what `updated_at` says is new since the last watermark, less an overlap for
-                 late writers, and each time also the documents whose `updated_at` is missing or no
-                 date; never sees a deletion
+                 late writers, and with it, each time, all documents whose `updated_at` is missing
+                 or no date; never sees a deletion
     sweep        compares ids and hashes of everything, then reads only what differs: finds
                  deletions and changes that left `updated_at` as it was
     auto         incremental; then a sweep where the counts of the two sides differ, or where the
@@ -234,7 +234,7 @@ class Loader:
             batch, lambda: self._slices(self.source.everything(), encoding.encode), is_complete=True
         )
         return batch.finish(
-            source_count=self.source.count(),
+            source_count=self.source.count,
             watermark=_watermark(batch, started),
             is_complete=True,
             source_hash=batch.hash_sum,
@@ -247,12 +247,11 @@ class Loader:
         )
 
         def slices() -> Iterator[Slice]:
-            yield from self._slices(self.source.changed(since), encoding.encode)
-            yield from self._slices(self.source.unclocked(), encoding.encode)
+            return self._slices(self.source.changed(since), encoding.encode)
 
         batch.stage(slices())
         batch.merge(slices)
-        return batch.finish(source_count=self.source.count(), watermark=_watermark(batch, started))
+        return batch.finish(source_count=self.source.count, watermark=_watermark(batch, started))
 
     def _sweep(self, batch: Batch) -> Result:
         seen = self._slices(self.source.everything(), encoding.identify)
@@ -268,7 +267,7 @@ class Loader:
             batch.stage(slices)
         source_hash = batch.merge_seen(lambda: chain.from_iterable(looked_up()))
         return batch.finish(
-            source_count=self.source.count(), is_complete=True, source_hash=source_hash
+            source_count=self.source.count, is_complete=True, source_hash=source_hash
         )
 
     def _slices(

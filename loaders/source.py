@@ -47,8 +47,14 @@ class Source:
         hello = self.collection.database.client.admin.command("hello")
         return hello["localTime"].replace(tzinfo=UTC)
 
-    def count(self) -> int:
-        """Documents in the collection at this moment, counted, not estimated."""
+    def count(self, expected: int) -> int:
+        """Documents in the collection at this moment.
+
+        Counting reads a whole index, so the server's running count is asked first: where it says
+        `expected`, that is it. Where not, they are counted, for after a crash it can be wrong.
+        """
+        if self.rough_count() == expected:
+            return expected
         return self.collection.count_documents({})
 
     def rough_count(self) -> int:
@@ -63,13 +69,11 @@ class Source:
         return self._read({}, sort=[("_id", 1)], hint=[("_id", 1)])
 
     def changed(self, since: datetime) -> Iterator[bytes]:
-        """Batches of the documents whose `updated_at` is a date at or after `since` (UTC)."""
-        return self._read({CLOCK: {"$gte": since}})
-
-    def unclocked(self) -> Iterator[bytes]:
-        """Batches of the documents that `changed` can never find: `updated_at` is no date."""
-        no_date = {CLOCK: {"$type": _NOT_A_DATE}}
-        return self._read({"$or": [{CLOCK: None}, no_date]})  # null finds missing ones too
+        """Batches of the documents that may be new: `updated_at` is `since` (UTC) or later, or no
+        date at all, so that it says nothing.
+        """
+        no_date = [{CLOCK: None}, {CLOCK: {"$type": _NOT_A_DATE}}]  # null finds missing ones too
+        return self._read({"$or": [{CLOCK: {"$gte": since}}, *no_date]})
 
     def lookup(self, ids: Iterable[Any]) -> Iterator[bytes]:
         """Batches of the documents with these ids; ids without a document are passed over."""
@@ -83,7 +87,7 @@ class Source:
 
 
 def collections_of(database: Database[dict[str, Any]]) -> list[str]:
-    """Names of the collections, without views and the server's own.
+    """Names of the shop's collections: without views, the server's own and Ledgerline's notes.
 
     Raises:
         UserError: the database has none, which is how MongoDB shows one that isn't there.
@@ -91,7 +95,8 @@ def collections_of(database: Database[dict[str, Any]]) -> list[str]:
     names = sorted(
         entry["name"]
         for entry in database.list_collections()
-        if entry.get("type", "collection") != "view" and not entry["name"].startswith("system.")
+        if entry.get("type", "collection") != "view"
+        and not entry["name"].startswith(("system.", "_ledgerline"))
     )
     if not names:
         raise UserError(
