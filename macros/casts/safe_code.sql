@@ -1,0 +1,3 @@
+{% macro safe_code(value) -%}
+    nullif(lower(trim({{ safe_text(value) }})), '')
+{%- endmacro %}

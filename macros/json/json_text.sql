@@ -1,0 +1,3 @@
+{% macro json_text(document, path) -%}
+    {{- safe_text(json_value(document, path)) -}}
+{%- endmacro %}

@@ -1,0 +1,3 @@
+{% macro store_currency() -%}
+    '{{ env_var('LEDGERLINE_STORE_CURRENCY', 'GBP') | upper | replace("'", "''") }}'
+{%- endmacro %}
