@@ -111,7 +111,32 @@ def _predictions(conn: psycopg.Connection) -> Group:
 
 
 def _reconciliation(conn: psycopg.Connection) -> Group:
-    return _section("Reconciliation")
+    table = Table(box=None, padding=(0, 2, 0, 1), header_style="dim")
+    table.add_column("")
+    for step in ("source", "raw", "staging", "marts", "quarantined", "deleted"):
+        table.add_column(step, justify="right")
+    for row in _rows(conn, "quality.recon_collections", "collection"):
+        table.add_row(
+            _mark(row["is_reconciled"], row["collection"]),
+            count(row["source_count"]),
+            count(row["raw_live_count"]),
+            count(row["staging_count"]),
+            "" if row["mart_count"] is None else count(row["mart_count"]),
+            count(row["quarantined_count"]),
+            count(row["raw_deleted_count"]),
+        )
+    days = _rows(conn, "quality.recon_money")
+    broken = sum(not row["is_reconciled"] for row in days)
+    what = "money: documents = lines = ledger = roll-up"
+    told = f"{what}, on every one of {len(days):,} days"
+    if broken:
+        told = f"{what} fails on {broken:,} of {len(days):,} days: see quality.recon_money"
+    return _section("Reconciliation", table, Text.assemble(" ", _mark(not broken, told)))
+
+
+def _mark(is_ok: bool, what: str) -> Text:
+    sign, style = ("✓", "green") if is_ok else ("✗", "red")
+    return Text.assemble((sign, style), f" {what}")
 
 
 def _further(settings: Settings, dataset: Dataset) -> Group:

@@ -17,7 +17,8 @@ from orchestration import workspace
 from orchestration.automation import FRESHNESS
 from orchestration.translator import Translator, with_every_test_a_check
 
-RAW, SCORES = "raw", "ml"  # schemas of the two kinds of dbt sources
+# schemas of dbt sources: documents, what loading them was like, what models wrote
+RAW, OPERATIONS, SCORES = "raw", "ops", "ml"
 translator = Translator()
 
 
@@ -46,6 +47,15 @@ def sources(schema: str) -> dict[str, dg.AssetSpec]:
         )
         for source in _of_schema(schema)
     }
+
+
+def reconciliations() -> list[dg.AssetKey]:
+    """The tables that prove the numbers: models named `recon_…`, each with `is_reconciled`."""
+    return sorted(
+        translator.get_asset_key(node)
+        for node in manifest()["nodes"].values()
+        if node["resource_type"] == "model" and node["name"].startswith("recon_")
+    )
 
 
 def _of_schema(schema: str) -> list[dict[str, Any]]:

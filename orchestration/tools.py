@@ -65,7 +65,8 @@ def ui(
     open_postgres(settings).close()
     workspace.prepare(settings)
     workspace.load_manifest(settings)
-    print(f"Dagster: http://{LOOPBACK}:{port}  (ready in a quarter of a minute; Ctrl-C ends it)", flush=True)
+    address = f"http://{LOOPBACK}:{port}"
+    print(f"Dagster: {address}  (ready in a quarter of a minute; Ctrl-C ends it)", flush=True)
     command = [_tool("dagster"), "dev", "--log-level", "warning"]
     # Dagster's advice about its own commands is no news to who only opens the UI
     os.environ.setdefault("PYTHONWARNINGS", "ignore")

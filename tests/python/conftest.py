@@ -10,6 +10,8 @@ import os
 import re
 import secrets
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +36,7 @@ os.environ["LEDGERLINE_HOME"] = tempfile.mkdtemp(prefix=f"ledgerline-test-{os.ge
 os.environ["DBT_PROFILES_DIR"] = os.environ["LEDGERLINE_HOME"]
 Path(os.environ["LEDGERLINE_HOME"]).chmod(0o755)
 
-from loaders.settings import Settings  # noqa: E402 - reads the environment
+from loaders.settings import ROOT, Settings  # noqa: E402 - reads the environment
 from sandbox.servers import manager, processes  # noqa: E402
 
 os.environ["LEDGERLINE_POSTGRES_PORT"] = str(processes.free_port())
@@ -89,3 +91,27 @@ def mongo_database(
     with pymongo.MongoClient(servers.mongodb()) as client:
         yield client[name]
         client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def warehouse(servers: Settings) -> Settings:
+    """The tiny demo shop, loaded, built and scored once for the session by `ledgerline demo`.
+
+    In databases of its own; whoever changes something in them puts it back.
+    """
+    names = {"postgres_db": "warehouse_xs", "mongodb_database": "warehouse_xs"}
+    settings = servers.model_copy(update=names)
+    environment = {
+        **os.environ,
+        **{name.upper(): value for name, value in names.items()},
+        "DBT_TARGET_PATH": str(settings.home / "target" / names["postgres_db"]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestration.cli", "demo", "--profile", "xs"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return settings

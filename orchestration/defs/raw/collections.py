@@ -15,6 +15,11 @@ _SPECS = {
     table: spec.replace_attributes(kinds={"mongodb", "postgres"})
     for table, spec in project.sources(project.RAW).items()
 }
+# the loader's own books, which reconciliation reads; in the transactions of the documents
+_BOOKS = [
+    spec.replace_attributes(kinds={"postgres"})
+    for spec in project.sources(project.OPERATIONS).values()
+]
 
 
 class _Watch(modes.Observer):
@@ -32,15 +37,15 @@ class _Watch(modes.Observer):
 
 @dg.multi_asset(
     name="collections",
-    specs=list(_SPECS.values()),
+    specs=[*_SPECS.values(), *_BOOKS],
     can_subset=True,
     retry_policy=LOADER_RETRIES,
 )
 def collections(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
     """Bring `raw` up to date with MongoDB; only what changed is read."""
-    selected = {spec.key: table for table, spec in _SPECS.items()} | {}
-    wanted = {key: selected[key] for key in context.selected_asset_keys}
-    subset = sorted(wanted.values()) if len(wanted) < len(_SPECS) else ()
+    tables = {spec.key: table for table, spec in _SPECS.items()}
+    wanted = {key: tables[key] for key in context.selected_asset_keys if key in tables}
+    subset = sorted(wanted.values()) if 0 < len(wanted) < len(tables) else ()
     with progress.current().task("load collections") as task:
         try:
             results = modes.run(Settings(), subset, observer=_Watch(task))
@@ -54,6 +59,9 @@ def collections(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeRes
     for key, table in wanted.items():
         metadata = _metadata([result for result in results if result.collection == table])
         yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+    for book in _BOOKS:
+        if book.key in context.selected_asset_keys:
+            yield dg.MaterializeResult(asset_key=book.key)
     for table in sorted({result.collection for result in results} - set(_SPECS)):
         context.log.info("loaded %s too, which no model reads yet", table)
 

@@ -1,0 +1,248 @@
+"""The whole chain on the tiny shop, against real servers: `ledgerline demo` and `refresh`."""
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import dagster as dg
+import psycopg
+import pytest
+from psycopg import sql
+from rich.console import Console
+
+from loaders.connections import open_mongodb, open_postgres
+from loaders.settings import ROOT, Settings
+from orchestration import datasets, page, refresh
+
+pytestmark = [pytest.mark.servers, pytest.mark.dbt, pytest.mark.slow]
+
+# what a reader sees; staging and raw carry the time of their load
+SHOWN = ("core", "finance", "customers", "products", "marketing", "operations", "reporting")
+SHOWN += ("features", "predictions", "quality", "ml", "snapshots")
+
+
+def command(*arguments: str, settings: Settings) -> list[str]:
+    return [sys.executable, "-m", "orchestration.cli", *arguments]
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    names = {
+        "POSTGRES_DB": settings.postgres_db,
+        "MONGODB_DATABASE": settings.mongodb_database,
+        "DBT_TARGET_PATH": str(settings.home / "target" / settings.postgres_db),
+        "COLUMNS": "160",
+    }
+    return {**os.environ, **names}
+
+
+def run(*arguments: str, settings: Settings) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments, settings=settings),
+        cwd=ROOT,
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+
+
+def contents(settings: Settings) -> dict[str, str]:
+    """{schema.table: hash of its rows} of all that a reader sees."""
+    with open_postgres(settings) as conn:
+        tables = conn.execute(
+            "select table_schema, table_name from information_schema.tables"
+            " where table_schema = any(%s) order by 1, 2",
+            [list(SHOWN)],
+        ).fetchall()
+        hashes = {}
+        for schema, table in tables:
+            query = sql.SQL(
+                "select count(*) || ' ' || coalesce(md5(string_agg(t::text, '' order by t::text)),"
+                " '') from {} as t"
+            ).format(sql.Identifier(schema, table))
+            hashes[f"{schema}.{table}"] = conn.execute(query).fetchone()[0]
+    return hashes
+
+
+def test_the_page_shows_what_the_marts_say(warehouse: Settings) -> None:
+    console = Console(width=160, record=True, file=io.StringIO())
+    page.show(console, warehouse, datasets.DATASETS["xs"])
+    shown = console.export_text()
+    with open_postgres(warehouse) as conn:
+        kpis = conn.execute(
+            "select total_sales_amount, net_sales_amount, orders, customers, currency,"
+            " average_order_value, orders_last_month from reporting.agg_headline_kpis"
+        ).fetchone()
+        revenue = conn.execute(
+            "select sum(total_sales_amount) from reporting.agg_daily_metrics where is_complete"
+        ).fetchone()[0]
+        collections = conn.execute(
+            "select collection, is_reconciled from quality.recon_collections"
+        ).fetchall()
+    assert kpis[0] == revenue
+    for amount in (kpis[0], kpis[1], kpis[5]):
+        assert f"{amount:,.2f} {kpis[4]}" in shown
+    for label, number in (("orders", kpis[2]), ("customers", kpis[3]), ("orders last", kpis[6])):
+        assert re.search(rf"{label}.* {number:,}\b", shown), label
+    for collection, is_reconciled in collections:
+        assert re.search(rf"{'✓' if is_reconciled else '✗'} {collection}\b", shown)
+    assert str(warehouse.sandbox_postgres_port) in shown
+    assert warehouse.postgres()["password"] not in shown
+
+
+def test_a_second_refresh_changes_nothing(warehouse: Settings) -> None:
+    before = contents(warehouse)
+    assert len(before) > 40
+    done = run("refresh", settings=warehouse)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 changed" in done.stdout
+    assert contents(warehouse) == before
+
+
+def test_runs_are_kept_with_rows_and_seconds(warehouse: Settings, home_of_dagster: None) -> None:
+    from orchestration import project
+
+    with dg.DagsterInstance.get() as instance:
+        for key, measure in (
+            (dg.AssetKey(["raw", "orders"]), "source_count"),
+            (project.model("fct_orders"), "dagster/row_count"),
+            (dg.AssetKey(["ml", "forecasts"]), "dagster/row_count"),
+        ):
+            event = instance.get_latest_materialization_event(key)
+            assert event is not None, key
+            metadata = event.asset_materialization.metadata
+            assert metadata[measure].value > 0, key
+            assert metadata["seconds"].value >= 0, key
+
+
+@pytest.fixture
+def home_of_dagster(warehouse: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(warehouse.home / "dagster"))
+
+
+@pytest.fixture
+def broken_order(warehouse: Settings) -> Iterator[None]:
+    """A row of raw that the source doesn't have: the two no longer reconcile."""
+    with open_postgres(warehouse, autocommit=True) as conn:
+        conn.execute(
+            "insert into raw.orders (_id, doc, _loaded_at, _batch_id, _doc_hash)"
+            " select 'intruder', jsonb_set(doc, '{order_no}', '\"intruder\"'), now(), 0, 'x'"
+            " from raw.orders limit 1"
+        )
+        yield
+        conn.execute("delete from raw.orders where _id = 'intruder'")
+    assert run("refresh", settings=warehouse).returncode == 0
+
+
+def test_a_refresh_that_does_not_reconcile_fails_and_names_it(
+    warehouse: Settings, broken_order: None
+) -> None:
+    done = run("refresh", settings=warehouse)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stdout + done.stderr
+    [line] = done.stderr.strip().splitlines()
+    assert "orders" in line
+    assert "ledgerline.log" in line
+
+
+def test_a_failing_dbt_test_fails_the_refresh_and_is_named(
+    warehouse: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A currency that the shop never used in the settings breaks what the models promise."""
+    monkeypatch.setenv("LEDGERLINE_STORE_CURRENCY", "XXX")
+    done = run("refresh", settings=warehouse)
+    assert done.returncode == 2
+    [line] = done.stderr.strip().splitlines()
+    assert re.match(r"error: refresh stopped at warehouse: dbt: (test|model|seed) \w+", line)
+    monkeypatch.undo()
+    assert run("refresh", settings=warehouse).returncode == 0
+
+
+def test_two_refreshes_at_once_do_not_mix(warehouse: Settings) -> None:
+    from orchestration.dbt import sole_builder
+
+    with sole_builder(warehouse):
+        done = run("refresh", settings=warehouse)
+    assert done.returncode == 2
+    assert "another refresh" in done.stderr
+
+
+@pytest.mark.parametrize("seconds", [6.0, 9.0])
+def test_a_killed_refresh_goes_on_to_the_same_end(warehouse: Settings, seconds: float) -> None:
+    before = contents(warehouse)
+    with open_postgres(warehouse, autocommit=True) as conn:
+        # everything above raw is to be built again, so that the kill meets it half built
+        for schema in (*SHOWN, "staging", "intermediate"):
+            if schema not in ("ml", "snapshots"):
+                conn.execute(
+                    sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(schema))
+                )
+    process = subprocess.Popen(
+        command("refresh", settings=warehouse),
+        cwd=ROOT,
+        env=environment(warehouse),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(seconds)
+    assert process.poll() is None, "it was done before it was killed"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = run("refresh", settings=warehouse)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert contents(warehouse) == before
+
+
+def test_a_killed_run_does_not_block_the_ui(warehouse: Settings, home_of_dagster: None) -> None:
+    with dg.DagsterInstance.get() as instance:
+        dead = subprocess.Popen(["true"])
+        dead.wait()
+        run_id = instance.create_run_for_job(
+            dg.JobDefinition(name="refresh", graph_def=dg.GraphDefinition(name="refresh")),
+            status=dg.DagsterRunStatus.STARTED,
+            tags={
+                refresh._PID: str(dead.pid),
+                refresh._HOST: os.uname().nodename,
+            },
+        ).run_id
+        refresh.close_dead_runs(instance)
+        assert instance.get_run_by_id(run_id).status is dg.DagsterRunStatus.FAILURE
+
+
+def test_new_orders_arrive_in_the_marts(warehouse: Settings) -> None:
+    """An order written to MongoDB is one order more in the marts, and gone when it is deleted."""
+    before = contents(warehouse)
+
+    def orders() -> int:
+        with open_postgres(warehouse) as conn:
+            return conn.execute("select count(*) from core.fct_orders").fetchone()[0]
+
+    at_first = orders()
+    database = open_mongodb(warehouse)
+    with database.client:
+        order = database["orders"].find_one({"status": {"$regex": "(?i)^delivered$"}})
+        stamp = database.client.admin.command("hello")["localTime"]
+        order.update(_id="a-new-order", order_no="A-NEW-ORDER", updated_at=stamp)
+        database["orders"].insert_one(order)
+        try:
+            done = run("refresh", settings=warehouse)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert orders() == at_first + 1
+        finally:
+            database["orders"].delete_one({"_id": "a-new-order"})
+    # the next load finds the deletion, since the counts differ
+    assert run("refresh", settings=warehouse).returncode == 0
+    after = contents(warehouse)
+    assert after["core.fct_orders"] != ""
+    changed = {name for name in before if before[name] != after[name]}
+    assert not {name for name in changed if name.startswith(("finance.", "reporting."))}
+
+
+def test_readers_may_connect_with_any_client(warehouse: Settings) -> None:
+    with psycopg.connect(**warehouse.postgres()) as conn:
+        assert conn.execute("select count(*) from core.fct_orders").fetchone()[0] > 0
