@@ -21,13 +21,16 @@ source, exactly. The sum has three decimals (18,909,744.118 for both files): rou
 published 18,909,744.12, but rounding each line first gives 18,909,744.10. Nothing is rounded here,
 and nothing that is added up may be rounded before it is added up.
 
-**Overlap.** An invoice that stands in several files is taken once: each of its lines occurs as
-often as in the file that has it most often. Where the copies are the same (1,088 invoices of the
-two public files) that is the invoice itself; where they are not, no line of either copy is lost,
-and the invoice is named in a warning and in the manifest. The other choice, to keep the later
-file's copy, would lose lines when a file was cut in the middle of an invoice.
+**Overlap.** An invoice that stands in several exports is taken once: each of its lines occurs as
+often as in the export that has it most often. An export is a file, a sheet of a workbook, or what
+lies between two places where a file goes back in time by more than a day: the workbook of the
+second data set has the overlap between its sheets, the CSV that is passed around has it within.
+Where the copies are the same (1,088 invoices of the two public files) that is the invoice itself;
+where they are not, no line of either copy is lost, and the invoice is named in a warning and in
+the manifest. The other choice, to keep the later export's copy, would lose lines when a file was
+cut in the middle of an invoice.
 
-**Exact duplicates** within a file stay: the published counts include them, and a basket may hold
+**Exact duplicates** within an export stay: the published counts include them, and a basket may hold
 an article twice.
 
 **Ties.** A cancellation line is tied to at most one sale line: same customer, same stock code,

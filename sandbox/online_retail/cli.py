@@ -125,13 +125,13 @@ def _show(truth: dict, console: Console) -> None:
     overlap = truth["overlap"]
     if overlap["invoices"]:
         console.print(
-            f"{overlap['invoices']:,} invoices stand in more than one file: taken once "
+            f"{overlap['invoices']:,} invoices stand in more than one export: taken once "
             f"({overlap['lines_dropped']:,} lines)"
         )
     if differing := overlap["differing_invoices"]:
         shown = ", ".join(differing[:5]) + (" …" if len(differing) > 5 else "")
         console.print(
-            f"warning: {len(differing):,} of them are not the same in each file ({shown}): "
+            f"warning: {len(differing):,} of them are not the same in each ({shown}): "
             "every line of either copy was taken; the manifest names them all",
             style="yellow",
         )

@@ -17,6 +17,9 @@ SALE, CREDIT_NOTE, ADJUSTMENT = "sale", "credit_note", "adjustment"
 IDENTITY = ["invoice", "code", "description", "quantity", "at", "units", "customer", "country"]
 
 
+MOST_PARTS = 12  # more steps back than that are disorder, not exports put together
+
+
 @dataclass
 class Lines:
     """The invoice lines of an import.
@@ -27,9 +30,9 @@ class Lines:
             units), `number` (1, 2, … within the invoice), `kind`, `tied` (row position of the sale
             line that this line cancels, -1 for none), `utc` (naive UTC).
         scale: decimals of `units` and `amount`.
-        files: name, lines, invoices, first and last time of each file.
-        overlapping: invoices that stand in more than one file.
-        dropped: lines that were not taken because an earlier file has them.
+        files: name, parts, lines, invoices, first and last time of each file.
+        overlapping: invoices that stand in more than one part (see `_parts`).
+        dropped: lines that were not taken because an earlier part has them.
         differing: invoices whose copies are not the same; their union was taken.
     """
 
@@ -50,15 +53,22 @@ class Lines:
 def combine(files: Sequence[tuple[str, pd.DataFrame]]) -> Lines:
     """Put the files together, each invoice once, and tie the cancellations.
 
-    The order of the arguments does not matter: files are taken in the order of their first and
-    last line's time, then of their names.
+    The order of the arguments does not matter: parts of files are taken in the order of their
+    first and last line's time, then of their names.
 
     Args:
         files: name and frame (as of `read.read_file`) of each.
     """
-    files = sorted(files, key=lambda file: (file[1]["at"].min(), file[1]["at"].max(), file[0]))
+    parts = sorted(
+        (
+            (name, number, part)
+            for name, lines in files
+            for number, part in enumerate(_parts(lines))
+        ),
+        key=lambda part: (part[2]["at"].min(), part[2]["at"].max(), part[:2]),
+    )
     frame = pd.concat(
-        [lines.assign(file=position) for position, (_, lines) in enumerate(files)],
+        [lines.assign(part=position) for position, (_, _, lines) in enumerate(parts)],
         ignore_index=True,
     )
     frame["units"], scale = _units(frame.pop("price"))
@@ -79,17 +89,33 @@ def combine(files: Sequence[tuple[str, pd.DataFrame]]) -> Lines:
         files=[
             {
                 "name": name,
+                "parts": sum(owner == name for owner, _, _ in parts),
                 "lines": len(lines),
                 "invoices": int(lines["invoice"].nunique()),
                 "first": str(lines["at"].min()),
                 "last": str(lines["at"].max()),
             }
-            for name, lines in files
+            for name, lines in sorted(
+                files, key=lambda file: (file[1]["at"].min(), file[1]["at"].max(), file[0])
+            )
         ],
         overlapping=overlapping,
         dropped=dropped,
         differing=differing,
     )
+
+
+def _parts(lines: pd.DataFrame) -> list[pd.DataFrame]:
+    """The exports that one file was put together of: each sheet, and where time steps back.
+
+    An export is sorted by time; where a file goes back by more than a day, another export was
+    appended. A file that does so often isn't sorted at all, and is one part.
+    """
+    back = (lines["at"].diff() < -pd.Timedelta(days=1)) | (lines["sheet"].diff() > 0)
+    number = back.cumsum()
+    if number.iloc[-1] >= MOST_PARTS:
+        number = lines["sheet"]
+    return [part for _, part in lines.groupby(number)]
 
 
 def _units(price: pd.Series) -> tuple[np.ndarray, int]:
@@ -101,17 +127,17 @@ def _units(price: pd.Series) -> tuple[np.ndarray, int]:
 
 
 def _without_overlap(frame: pd.DataFrame) -> tuple[pd.DataFrame, int, int, list[str]]:
-    """Each line as often as in the file that has it most often."""
-    in_files = frame.groupby("invoice", sort=False)["file"].transform("nunique")
-    shared = frame[in_files > 1]
+    """Each line as often as in the part that has it most often."""
+    in_parts = frame.groupby("invoice", sort=False)["part"].transform("nunique")
+    shared = frame[in_parts > 1]
     if shared.empty:
         return frame, 0, 0, []
-    # the second of two equal lines in one file is the second in the other too
-    occurrence = shared.groupby(["file", *IDENTITY], dropna=False, sort=False).cumcount()
+    # the second of two equal lines in one part is the second in the other too
+    occurrence = shared.groupby(["part", *IDENTITY], dropna=False, sort=False).cumcount()
     repeated = shared.assign(occurrence=occurrence).duplicated([*IDENTITY, "occurrence"])
     kept = frame.drop(index=shared.index[repeated])
     union = shared[~repeated].groupby("invoice").size()
-    smallest = shared.groupby(["invoice", "file"]).size().groupby("invoice").min()
+    smallest = shared.groupby(["invoice", "part"]).size().groupby("invoice").min()
     differing = union.index[union > smallest.reindex(union.index)]
     return kept, len(union), int(repeated.sum()), sorted(differing)
 

@@ -58,7 +58,8 @@ def read_file(path: Path, date_order: DateOrder | None = None) -> pd.DataFrame:
     Returns:
         A frame with one row per line: `invoice`, `code`, `description`, `customer`, `country`
         (text, null where missing), `quantity` (int64), `at` (naive UK local time), `price`
-        (Decimal), `line` (position in the file, the first line after the header is 2).
+        (Decimal), `line` (position in the file or sheet, the first line after the header is 2),
+        `sheet` (1, 2, … in a workbook, else 1).
 
     Raises:
         UserError: the file is missing, empty, unreadable, lacks columns, or a value can't be read.
@@ -76,7 +77,13 @@ def read_file(path: Path, date_order: DateOrder | None = None) -> pd.DataFrame:
         tables = [_read_csv(path)]
     else:
         raise UserError(f"{path}: not a workbook (.xlsx), a .csv or a .parquet file")
-    lines = pd.concat([_clean(path, table, date_order) for table in tables], ignore_index=True)
+    lines = pd.concat(
+        [
+            _clean(path, table, date_order).assign(sheet=sheet)
+            for sheet, table in enumerate(tables, start=1)
+        ],
+        ignore_index=True,
+    )
     if lines.empty:
         raise UserError(f"{path}: the file has a header but no lines")
     return lines

@@ -99,7 +99,7 @@ def test_every_form_of_the_data_set_gives_the_same_lines(tmp_path):
     assert expected["customer"].tolist()[:3] == ["17850", "17850", "12583"]
     assert expected["description"].isna().sum() == 1
     for form, frame in read.items():
-        columns = [name for name in expected.columns if name != "line"]
+        columns = [name for name in expected.columns if name not in {"line", "sheet"}]
         for name in columns:
             mine, theirs = frame[name], expected[name]
             same = (mine == theirs) | (mine.isna() & theirs.isna())
@@ -202,6 +202,28 @@ def test_an_invoice_in_both_files_is_taken_once_with_its_duplicate_lines(tmp_pat
     assert (len(lines.frame), lines.overlapping, lines.dropped) == (4, 1, 2)
     assert lines.differing == []
     assert [item["line_id"] for item in one(lines, "2")["items"]] == ["2-1", "2-2"]
+
+
+@pytest.mark.parametrize("form", ["sheets of a workbook", "one CSV after the other"])
+def test_the_overlap_within_one_file_is_found_too(tmp_path, form):
+    first = [line("1", at="2011-01-01 10:00"), *[line("2", at="2011-01-08 10:00")] * 2]
+    second = [*first[1:], line("3", at="2011-01-09 10:00")]
+    second = [line("0", at="2011-01-05 10:00"), *second]
+    if form == "one CSV after the other":
+        path = write_csv(tmp_path / "a.csv", first + second)
+    else:
+        sheets = {"2010": [SECOND, *first], "2011": [SECOND, *second]}
+        path = write_xlsx(tmp_path / "a.xlsx", sheets)
+    lines = read_files([path])
+    assert (lines.overlapping, lines.dropped, lines.files[0]["parts"]) == (1, 2, 2)
+    assert Counter(lines.frame["invoice"]) == {"0": 1, "1": 1, "2": 2, "3": 1}
+
+
+def test_a_file_that_is_not_sorted_has_no_overlap_with_itself(tmp_path):
+    days = [f"2011-01-{day:02} 10:00" for n in range(1, 20) for day in (30 - n, n)]
+    rows = [line("1", at=at) for at in days] * 2
+    lines = imported(tmp_path, rows)
+    assert (len(lines.frame), lines.overlapping, lines.files[0]["parts"]) == (76, 0, 1)
 
 
 def test_copies_in_another_order_are_the_same_invoice(tmp_path):
@@ -409,7 +431,10 @@ def as_frame(rows: list) -> pd.DataFrame:
     frame["customer"] = pd.Series(
         [None if row[6] is None else str(row[6]) for row in rows], dtype="str"
     )
-    return frame.astype({"invoice": "str", "code": "str", "at": "datetime64[us]"})
+    frame["sheet"] = 1
+    return frame.sort_values("at", kind="stable", ignore_index=True).astype(
+        {"invoice": "str", "code": "str", "at": "datetime64[us]"}
+    )
 
 
 @given(rows=invoices)
@@ -473,11 +498,24 @@ DATA = Path(
 PUBLISHED = [DATA / f"online_retail_ii_{years}.parquet" for years in ("2009_2010", "2010_2011")]
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
+needs_published = pytest.mark.skipif(
     not all(path.is_file() for path in PUBLISHED),
     reason="the Online Retail II files are not there: set LEDGERLINE_DATA to their folder",
 )
+
+
+@pytest.mark.slow
+@needs_published
+def test_the_published_set_as_one_csv_gives_the_same(tmp_path):
+    both = pd.concat([pd.read_parquet(path) for path in PUBLISHED])
+    both.to_csv(tmp_path / "online_retail_II.csv", index=False)
+    truth = documents.manifest(read_files([tmp_path / "online_retail_II.csv"]))
+    assert (truth["lines"], truth["invoices"], truth["customers"]) == (1_044_847, 53_628, 5_942)
+    assert truth["sum"] == "18909744.118"
+
+
+@pytest.mark.slow
+@needs_published
 def test_the_published_counts_come_out():
     lines = read_files(PUBLISHED)
     truth = documents.manifest(lines)
