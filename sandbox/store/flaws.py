@@ -379,8 +379,8 @@ class Flaws:
             self._erase_user(doc)
         elif number % 50 in (6, 7):
             self._drift_user(doc)
-        elif number % 300 == 12:
-            doc["updated_at"] = max(self._migration, doc["updated_at"])
+        elif number % 300 == 12 and doc["updated_at"] < self._migration:
+            doc["updated_at"] = self._migration
             log.add("02_updated_at", "equal", "users", identifier)
         elif number % 500 == 16:
             del doc["updated_at"]

@@ -118,6 +118,8 @@ class Chunk:
         if at >= cutoff:
             self.later.append((at, product, stars, collection, doc))
             return
+        if collection == "reviews":
+            self.reviewer.flaw(doc, product)
         if stars:
             self.stars[product] += stars
             self.reviewed[product] += 1
@@ -174,6 +176,7 @@ class Chunk:
         if w.plan.has_one("hard_deleted", order):
             return
         late = (doc["updated_at"].timestamp() - placed) >= 14 * DAY
+        late &= not w.plan.has_one("updated_at_not_bumped", order)
         if late or w.plan.has_one("late_edit", order):
             w.log.add("01_late_updates", "orders", "orders", identifier)
         for refund in back:

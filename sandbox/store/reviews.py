@@ -136,12 +136,12 @@ class Reviewer:
             "created_at": utc(at),
             "updated_at": utc(at),
         }
-        self._flaw(doc, order, product, pick)
         return doc
 
-    def _flaw(self, doc: Document, order: int, product: int, pick: int) -> None:
-        log, number = self.flaws.log, self.number
-        identifier = doc["_id"]
+    def flaw(self, doc: Document, product: int) -> None:
+        """Imperfections of a review on the day when it appears."""
+        log, identifier = self.flaws.log, doc["_id"]
+        number = int.from_bytes(identifier.binary[7:], "big")
         if product in self.flaws.hard_deleted_products:
             log.add("14_orphans", "review_of_deleted_product", "reviews", identifier)
         if number % 19 == 3:

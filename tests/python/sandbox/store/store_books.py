@@ -6,8 +6,9 @@ does for a small shop what the warehouse does in SQL, so that the two can be hel
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -19,6 +20,10 @@ from bson import Decimal128, ObjectId
 from bson.codec_options import CodecOptions
 
 LONDON = ZoneInfo("Europe/London")
+MEASURES = (
+    "gross_sales", "discounts", "returns", "shipping", "tax", "cogs", "payment_fees",
+    "shipping_cost", "refund_adjustments", "orders", "units", "returned_units",
+)  # fmt: skip
 PLACES = {"GBP": 2, "EUR": 2, "USD": 2, "JPY": 0, "KWD": 3}
 
 
@@ -64,18 +69,18 @@ def items_of(order: dict[str, Any]) -> list[dict[str, Any]]:
 class Books:
     """Sums by measure and (store, day)."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, read: Callable[[str], Iterable[dict[str, Any]]]) -> None:
+        """`read` gives a collection's documents by its name."""
         self.sums: dict[str, dict[tuple[str, date], Decimal]] = defaultdict(
             lambda: defaultdict(Decimal)
         )
         self.excluded: dict[str, int] = defaultdict(int)
         self.rates = {
-            (doc["base"], doc["date"].date()): number(doc["rate"])
-            for doc in documents(folder, "exchange_rates")
+            (doc["base"], doc["date"].date()): number(doc["rate"]) for doc in read("exchange_rates")
         }
-        self.costs = self._cost_history(folder)
+        self.costs = self._cost_history(read("products"))
         first: dict[str, dict[str, Any]] = {}
-        for order in documents(folder, "orders"):
+        for order in read("orders"):
             seen = first.get(order["order_no"])
             if seen is None or moment(order["placed_at"]) < moment(seen["placed_at"]):
                 first[order["order_no"]] = order
@@ -88,9 +93,11 @@ class Books:
                 self._book(order)
 
     @staticmethod
-    def _cost_history(folder: Path) -> dict[str, list[tuple[datetime, Decimal]]]:
+    def _cost_history(
+        products: Iterable[dict[str, Any]],
+    ) -> dict[str, list[tuple[datetime, Decimal]]]:
         found = {}
-        for product in documents(folder, "products"):
+        for product in products:
             history = [
                 (entry["at"], number(entry["cost"]))
                 for entry in product["price_history"]
@@ -206,6 +213,8 @@ def exclusion(order: dict[str, Any]) -> str | None:
 
 
 def id_text(identifier: Any) -> str:
-    import json
-
     return str(identifier) if isinstance(identifier, ObjectId) else json.dumps(identifier)
+
+
+def silent(what: str, share: float) -> None:
+    """No progress bar."""
