@@ -217,6 +217,7 @@ final as (
         -- which measure the line's amount belongs to
         case
             when line_kind = 'gift_card' then 'gift_card'
+            when line_kind = 'test' then 'test'
             when line_kind = 'shipping' then 'shipping'
             when line_kind = 'discount' then 'discount'
             when line_kind in ('fee', 'bad_debt', 'adjustment', 'donation') then 'adjustment'

@@ -38,7 +38,7 @@ returned as (
         sum(coalesce(quantity, 0)) as returned_quantity,
         sum(case when is_restocked then coalesce(quantity, 0) else 0 end) as restocked_quantity,
         sum(case when measure = 'return' then goods_amount else 0 end) as returns_amount,
-        sum(case when measure <> 'return' then goods_amount else 0 end) as other_refund_amount,
+        sum(case when measure = 'return' then 0 else goods_amount end) as other_refund_amount,
         sum(tax_amount) as refunded_tax_amount,
         min(refund_date) as first_refund_date
     from refund_lines
@@ -57,7 +57,7 @@ joined as (
         orders.store_id,
         orders.order_kind,
         orders.ordered_at,
-        orders.is_money_countable and lines.line_kind <> 'test' as is_countable,
+        orders.is_money_countable and lines.measure <> 'test' as is_countable,
         costs.cost_source,
         costs.unit_cost_amount,
         costs.cogs_amount,
@@ -130,7 +130,7 @@ final as (
         cast(shipping_amount as {{ type_money() }}) as shipping_amount,
         cast(adjustment_amount as {{ type_money() }}) as adjustment_amount,
         cast(gift_card_amount as {{ type_money() }}) as gift_card_amount,
-        cast(case when measure = 'gift_card' then 0 else tax_amount - refunded_tax_amount end as {{ type_money() }}) as tax_amount,
+        cast(case when measure in ('gift_card', 'test') then 0 else tax_amount - refunded_tax_amount end as {{ type_money() }}) as tax_amount,
         cast(unit_cost_amount as {{ type_money() }}) as unit_cost_amount,
         cast(cogs_amount - restocked_cogs_amount as {{ type_money() }}) as cogs_amount,
         is_countable,

@@ -35,6 +35,7 @@ final as (
         refund_lines.source_line as source_line_id,
         cast(refund_lines.refund_line_position as {{ dbt.type_int() }}) as refund_line_position,
         cast(refund_lines.quantity as {{ type_money() }}) as quantity,
+        cast(refund_lines.goods_presentment as {{ type_money() }}) as goods_presentment_amount,
         cast(refund_lines.goods_amount as {{ type_money() }}) as goods_amount,
         cast(refund_lines.tax_amount as {{ type_money() }}) as tax_amount,
         cast(
@@ -46,7 +47,7 @@ final as (
         refund_lines.is_restocked,
         refund_lines.restock is null as is_restock_unknown,
         refund_lines.is_line_unknown,
-        orders.is_money_countable and refund_lines.line_kind <> 'test' as is_countable,
+        orders.is_money_countable and refund_lines.measure <> 'test' as is_countable,
         orders.order_date,
         refund_lines.refund_date,
         refund_lines.refunded_at

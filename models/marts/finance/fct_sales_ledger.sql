@@ -66,7 +66,8 @@ line_entries as (
         line_kind,
         case when measure = 'sale' then gross_amount else net_amount end as amount,
         case when measure = 'sale' then gross_presentment else net_presentment end as amount_presentment,
-        quantity
+        quantity,
+        true as is_source_line
     from lines
 
 ),
@@ -82,7 +83,8 @@ discount_entries as (
         line_kind,
         -discount_amount as amount,
         -discount_presentment as amount_presentment,
-        cast(null as {{ dbt.type_numeric() }}) as quantity
+        cast(null as {{ dbt.type_numeric() }}) as quantity,
+        false as is_source_line
     from lines
     where
         measure = 'sale'
@@ -101,10 +103,11 @@ tax_entries as (
         line_kind,
         tax_amount as amount,
         tax_presentment as amount_presentment,
-        cast(null as {{ dbt.type_numeric() }}) as quantity
+        cast(null as {{ dbt.type_numeric() }}) as quantity,
+        false as is_source_line
     from lines
     where
-        measure <> 'gift_card'
+        measure not in ('gift_card', 'test')
         and (tax_presentment <> 0 or tax_amount <> 0)
 
 ),
@@ -120,7 +123,8 @@ cost_entries as (
         items.line_kind,
         -{{ round_money('coalesce(items.quantity, 0) * items.unit_cost_amount') }} as amount,
         cast(null as {{ dbt.type_numeric() }}) as amount_presentment,
-        items.quantity
+        items.quantity,
+        false as is_source_line
     from items
     where items.unit_cost_amount is not null
 
@@ -181,7 +185,8 @@ order_day_entries as (
         cast(null as {{ dbt.type_string() }}) as line_kind,
         amount,
         amount_presentment,
-        cast(null as {{ dbt.type_numeric() }}) as quantity
+        cast(null as {{ dbt.type_numeric() }}) as quantity,
+        false as is_source_line
     from charge_entries
 
 ),
@@ -199,6 +204,7 @@ refund_line_entries as (
         -goods_amount as amount,
         -goods_presentment as amount_presentment,
         -quantity as quantity,
+        true as is_source_line,
         refund_date as event_date,
         refunded_at as event_at
     from refund_lines
@@ -216,11 +222,12 @@ refund_line_entries as (
         -tax_amount as amount,
         -tax_presentment as amount_presentment,
         cast(null as {{ dbt.type_numeric() }}) as quantity,
+        false as is_source_line,
         refund_date as event_date,
         refunded_at as event_at
     from refund_lines
     where
-        measure <> 'gift_card'
+        measure not in ('gift_card', 'test')
         and tax_presentment <> 0
 
     union all
@@ -236,6 +243,7 @@ refund_line_entries as (
         restocked_cogs_amount as amount,
         cast(null as {{ dbt.type_numeric() }}) as amount_presentment,
         quantity,
+        false as is_source_line,
         refund_date as event_date,
         refunded_at as event_at
     from fact_refund_lines
@@ -254,6 +262,7 @@ refund_line_entries as (
         -shipping_amount as amount,
         -shipping_presentment as amount_presentment,
         cast(null as {{ dbt.type_numeric() }}) as quantity,
+        false as is_source_line,
         refund_date as event_date,
         refunded_at as event_at
     from refunds
@@ -272,6 +281,7 @@ refund_line_entries as (
         -adjustment_amount as amount,
         -adjustment_presentment as amount_presentment,
         cast(null as {{ dbt.type_numeric() }}) as quantity,
+        false as is_source_line,
         refund_date as event_date,
         refunded_at as event_at
     from refunds
@@ -293,6 +303,7 @@ entries as (
         order_day_entries.amount,
         order_day_entries.amount_presentment,
         order_day_entries.quantity,
+        order_day_entries.is_source_line,
         orders.order_date as event_date,
         orders.placed_at as event_at
     from order_day_entries
@@ -313,6 +324,7 @@ entries as (
         -payment_fees.fee_amount as amount,
         -payment_fees.fee_presentment as amount_presentment,
         cast(null as {{ dbt.type_numeric() }}) as quantity,
+        false as is_source_line,
         payment_fees.fee_date as event_date,
         payment_fees.charged_at as event_at
     from payment_fees
@@ -333,6 +345,7 @@ entries as (
         amount,
         amount_presentment,
         quantity,
+        is_source_line,
         event_date,
         event_at
     from refund_line_entries
@@ -359,9 +372,9 @@ final as (
         cast(entries.amount as {{ type_money() }}) as amount,
         cast(entries.amount_presentment as {{ type_money() }}) as amount_presentment,
         cast(entries.quantity as {{ type_money() }}) as quantity,
+        entries.is_source_line,
         orders.is_money_countable
-        and entries.line_kind is distinct from 'test'
-        and entries.entry_type <> 'total_difference' as is_countable,
+        and entries.entry_type not in ('test', 'total_difference') as is_countable,
         entries.event_date,
         orders.order_date,
         entries.event_at

@@ -1,0 +1,473 @@
+-- One row per basis, store, day and measure: the same money read at each step of the way.
+--
+-- basis 'document': read again from the raw documents, past staging and the allocation logic.
+-- basis 'order':    facts against the ledger, by the order's day.
+-- basis 'event':    the ledger against the roll-up, by the event's day.
+{% set measures = [
+    ('gross_sales', "'sale'", 1),
+    ('discounts', "'discount'", -1),
+    ('returns', "'return'", -1),
+    ('shipping', "'shipping'", 1),
+    ('tax', "'tax'", 1),
+    ('adjustments', "'adjustment'", 1),
+    ('gift_cards', "'gift_card'", 1),
+    ('cogs', "'cogs', 'cogs_return'", -1),
+    ('payment_fees', "'payment_fee'", -1),
+    ('shipping_cost', "'shipping_cost'", -1),
+] %}
+{% set fact_columns = {
+    'gross_sales': 'gross_sales_amount', 'discounts': 'discount_amount', 'returns': 'returns_amount',
+    'shipping': 'shipping_amount', 'tax': 'tax_amount', 'adjustments': 'adjustment_amount',
+    'gift_cards': 'gift_card_amount', 'cogs': 'cogs_amount', 'payment_fees': 'payment_fee_amount',
+    'shipping_cost': 'shipping_cost_amount',
+} %}
+
+with
+
+documents as (
+
+    select
+        _id as order_id,
+        doc
+    from {{ source('shop', 'orders') }}
+
+),
+
+currencies as (
+
+    select * from {{ ref('currencies') }}
+
+),
+
+kinds as (
+
+    select * from {{ ref('int_skus_classified') }}
+
+),
+
+orders as (
+
+    select * from {{ ref('fct_orders') }}
+
+),
+
+items as (
+
+    select * from {{ ref('fct_order_items') }}
+
+),
+
+refund_lines as (
+
+    select * from {{ ref('fct_refund_lines') }}
+
+),
+
+ledger as (
+
+    select * from {{ ref('fct_sales_ledger') }}
+
+),
+
+daily as (
+
+    select * from {{ ref('agg_daily_metrics') }}
+
+),
+
+-- document basis: raw JSON, read with the JSON macros alone
+raw_elements as (
+
+    {{ json_array_rows('documents', 'doc', 'items', ['order_id']) }}
+
+),
+
+raw_lines as (
+
+    {{ json_to_columns('raw_elements', 'element', [
+        ('quantity', 'number', 'qty'),
+        ('unit_price', 'number', 'unit_price'),
+        ('tax_rate', 'number', 'tax_rate'),
+        ('is_gift_card', 'boolean', 'gift_card'),
+        ('sku', 'text', 'sku'),
+    ], ['order_id', 'element_position']) }}
+
+),
+
+raw_headers as (
+
+    {{ json_to_columns('documents', 'doc', [
+        ('is_tax_included', 'boolean', 'tax.included'),
+    ], ['order_id']) }}
+
+),
+
+raw_refunds as (
+
+    {{ json_array_rows('documents', 'doc', 'refunds', ['order_id']) }}
+
+),
+
+raw_refund_elements as (
+
+    {{ json_array_rows('raw_refunds', 'element', 'lines', ['order_id']) }}
+
+),
+
+raw_refund_lines as (
+
+    {{ json_to_columns('raw_refund_elements', 'element', [('amount', 'number', 'amount')], ['order_id']) }}
+
+),
+
+priced_lines as (
+
+    select
+        orders.store_id,
+        orders.order_date,
+        coalesce(raw_lines.quantity * raw_lines.unit_price, 0) as list_value,
+        case
+            when raw_headers.is_tax_included and raw_lines.tax_rate <> 0
+                then {{ round_to_decimals(
+                    'raw_lines.quantity * raw_lines.unit_price / (1 + raw_lines.tax_rate)',
+                    'coalesce(currencies.decimals, 2)'
+                ) }}
+            else raw_lines.quantity * raw_lines.unit_price
+        end as gross_presentment,
+        orders.currency,
+        orders.fx_rate,
+        orders.is_money_countable
+        and orders.order_kind = 'sale'
+        and not coalesce(raw_lines.is_gift_card, false)
+        and coalesce(kinds.line_kind, 'merchandise') in ('merchandise', 'manual', 'sample') as is_sale
+    from raw_lines
+    inner join orders
+        on raw_lines.order_id = orders.order_id
+    inner join raw_headers
+        on raw_lines.order_id = raw_headers.order_id
+    left join currencies
+        on orders.currency = currencies.currency_code
+    left join kinds
+        on raw_lines.sku = kinds.sku
+
+),
+
+document_values as (
+
+    select
+        'lines' as measure,
+        store_id,
+        order_date as metric_date,
+        1 as amount
+    from priced_lines
+
+    union all
+
+    select
+        'list_value' as measure,
+        store_id,
+        order_date as metric_date,
+        list_value as amount
+    from priced_lines
+
+    union all
+
+    select
+        'gross_sales' as measure,
+        store_id,
+        order_date as metric_date,
+        {{ to_store_currency('coalesce(gross_presentment, 0)') }} as amount
+    from priced_lines
+    where is_sale
+
+    union all
+
+    select
+        'refunded_goods' as measure,
+        orders.store_id,
+        orders.order_date as metric_date,
+        coalesce(raw_refund_lines.amount, 0) as amount
+    from raw_refund_lines
+    inner join orders
+        on raw_refund_lines.order_id = orders.order_id
+
+),
+
+-- the same from the facts and from the ledger; list value and refunded goods are sums over currencies
+-- that mean nothing but are equal at every step
+fact_values as (
+
+    select
+        'lines' as measure,
+        store_id,
+        order_date as metric_date,
+        1 as amount
+    from items
+
+    union all
+
+    select
+        'list_value' as measure,
+        store_id,
+        order_date as metric_date,
+        coalesce(quantity * unit_price_amount, 0) as amount
+    from items
+
+    union all
+
+    select
+        'gross_sales' as measure,
+        store_id,
+        order_date as metric_date,
+        gross_sales_amount as amount
+    from items
+    where is_countable
+
+    union all
+
+    select
+        'refunded_goods' as measure,
+        orders.store_id,
+        refund_lines.order_date as metric_date,
+        refund_lines.goods_presentment_amount as amount
+    from refund_lines
+    inner join orders
+        on refund_lines.order_id = orders.order_id
+
+),
+
+ledger_values as (
+
+    select
+        'lines' as measure,
+        store_id,
+        order_date as metric_date,
+        1 as amount
+    from ledger
+    where
+        source_type = 'order'
+        and is_source_line
+
+    union all
+
+    select
+        'gross_sales' as measure,
+        store_id,
+        order_date as metric_date,
+        amount
+    from ledger
+    where
+        entry_type = 'sale'
+        and is_countable
+
+    union all
+
+    select
+        'refunded_goods' as measure,
+        store_id,
+        order_date as metric_date,
+        -amount_presentment as amount
+    from ledger
+    where
+        source_type = 'refund'
+        and is_source_line
+
+),
+
+document_basis as (
+
+    select
+        store_id,
+        metric_date,
+        measure,
+        sum(document_amount) as document_amount,
+        sum(fact_amount) as fact_amount,
+        case when measure <> 'list_value' then sum(ledger_amount) end as ledger_amount
+    from (
+        select
+            store_id,
+            metric_date,
+            measure,
+            amount as document_amount,
+            0 as fact_amount,
+            0 as ledger_amount
+        from document_values
+
+        union all
+
+        select
+            store_id,
+            metric_date,
+            measure,
+            0 as document_amount,
+            amount as fact_amount,
+            0 as ledger_amount
+        from fact_values
+
+        union all
+
+        select
+            store_id,
+            metric_date,
+            measure,
+            0 as document_amount,
+            0 as fact_amount,
+            amount as ledger_amount
+        from ledger_values
+    ) as steps
+    group by store_id, metric_date, measure
+
+),
+
+-- order basis: facts and ledger
+order_days as (
+
+    select
+        store_id,
+        order_date as metric_date,
+        {%- for measure, column in fact_columns.items() %}
+        sum(coalesce({{ column }}, 0)) as {{ measure }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from orders
+    where is_money_countable
+    group by store_id, order_date
+
+),
+
+ledger_order_days as (
+
+    select
+        store_id,
+        order_date as metric_date,
+        {%- for measure, entry_types, sign in measures %}
+        {{ sign }} * sum(case when entry_type in ({{ entry_types }}) then amount else 0 end) as {{ measure }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from ledger
+    where is_countable
+    group by store_id, order_date
+
+),
+
+ledger_event_days as (
+
+    select
+        store_id,
+        event_date as metric_date,
+        {%- for measure, entry_types, sign in measures %}
+        {{ sign }} * sum(case when entry_type in ({{ entry_types }}) then amount else 0 end) as {{ measure }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from ledger
+    where is_countable
+    group by store_id, event_date
+
+),
+
+shop_days as (
+
+    select * from daily
+    where store_id <> '(shared)'
+
+),
+
+order_basis as (
+
+    {% for measure in fact_columns -%}
+    select
+        coalesce(order_days.store_id, ledger_order_days.store_id) as store_id,
+        coalesce(order_days.metric_date, ledger_order_days.metric_date) as metric_date,
+        '{{ measure }}' as measure,
+        coalesce(order_days.{{ measure }}, 0) as fact_amount,
+        coalesce(ledger_order_days.{{ measure }}, 0) as ledger_amount
+    from order_days
+    full outer join ledger_order_days
+        on
+            order_days.store_id = ledger_order_days.store_id
+            and order_days.metric_date = ledger_order_days.metric_date
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+),
+
+event_basis as (
+
+    {% for measure, column in fact_columns.items() -%}
+    select
+        coalesce(ledger_event_days.store_id, shop_days.store_id) as store_id,
+        coalesce(ledger_event_days.metric_date, shop_days.metric_date) as metric_date,
+        '{{ measure }}' as measure,
+        coalesce(ledger_event_days.{{ measure }}, 0) as ledger_amount,
+        coalesce(shop_days.{{ column }}, 0) as rollup_amount
+    from ledger_event_days
+    full outer join shop_days
+        on
+            ledger_event_days.store_id = shop_days.store_id
+            and ledger_event_days.metric_date = shop_days.metric_date
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+),
+
+unioned as (
+
+    select
+        'document' as basis,
+        store_id,
+        metric_date,
+        measure,
+        document_amount,
+        fact_amount,
+        ledger_amount,
+        cast(null as {{ type_money() }}) as rollup_amount
+    from document_basis
+
+    union all
+
+    select
+        'order' as basis,
+        store_id,
+        metric_date,
+        measure,
+        cast(null as {{ type_money() }}) as document_amount,
+        fact_amount,
+        ledger_amount,
+        cast(null as {{ type_money() }}) as rollup_amount
+    from order_basis
+    where
+        fact_amount <> 0
+        or ledger_amount <> 0
+
+    union all
+
+    select
+        'event' as basis,
+        store_id,
+        metric_date,
+        measure,
+        cast(null as {{ type_money() }}) as document_amount,
+        cast(null as {{ type_money() }}) as fact_amount,
+        ledger_amount,
+        rollup_amount
+    from event_basis
+    where
+        ledger_amount <> 0
+        or rollup_amount <> 0
+
+),
+
+final as (
+
+    select
+        basis,
+        store_id,
+        metric_date,
+        measure,
+        cast(document_amount as {{ type_money() }}) as document_amount,
+        cast(fact_amount as {{ type_money() }}) as fact_amount,
+        cast(ledger_amount as {{ type_money() }}) as ledger_amount,
+        cast(rollup_amount as {{ type_money() }}) as rollup_amount,
+        coalesce(document_amount, fact_amount, ledger_amount) = coalesce(fact_amount, ledger_amount)
+        and coalesce(fact_amount, ledger_amount) = coalesce(ledger_amount, fact_amount)
+        and coalesce(rollup_amount, ledger_amount, fact_amount) = coalesce(ledger_amount, fact_amount) as is_reconciled
+    from unioned
+
+)
+
+select * from final
