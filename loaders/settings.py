@@ -11,12 +11,16 @@ import json
 import os
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import quote
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class SettingsError(Exception):
@@ -38,15 +42,15 @@ class Settings(BaseSettings):
     mongodb_uri: SecretStr | None = Field(None, validation_alias="MONGODB_URI")
     mongodb_database: str = Field("shop", validation_alias="MONGODB_DATABASE")
     postgres_host: str | None = Field(None, validation_alias="POSTGRES_HOST")
-    postgres_port: int = Field(5432, validation_alias="POSTGRES_PORT")
+    postgres_port: Port = Field(5432, validation_alias="POSTGRES_PORT")
     postgres_user: str = Field("ledgerline", validation_alias="POSTGRES_USER")
     postgres_password: SecretStr | None = Field(None, validation_alias="POSTGRES_PASSWORD")
     postgres_db: str = Field("ledgerline", validation_alias="POSTGRES_DB")
 
     # --- sandbox --------------------------------------------------------------------------------
     home: Path = Field(ROOT / ".ledgerline", validation_alias="LEDGERLINE_HOME")
-    sandbox_postgres_port: int = Field(54329, validation_alias="LEDGERLINE_POSTGRES_PORT")
-    sandbox_mongodb_port: int = Field(27029, validation_alias="LEDGERLINE_MONGODB_PORT")
+    sandbox_postgres_port: Port = Field(54329, validation_alias="LEDGERLINE_POSTGRES_PORT")
+    sandbox_mongodb_port: Port = Field(27029, validation_alias="LEDGERLINE_MONGODB_PORT")
 
     # --- the store's rules of time and money ----------------------------------------------------
     store_timezone: str = Field("Europe/London", validation_alias="LEDGERLINE_STORE_TIMEZONE")

@@ -82,6 +82,7 @@ def check_mongodb(settings: Settings) -> str:
     import pymongo
     from pymongo.errors import (
         ConfigurationError,
+        InvalidName,
         InvalidURI,
         OperationFailure,
         PyMongoError,
@@ -117,6 +118,10 @@ def check_mongodb(settings: Settings) -> str:
                     "MONGODB_URI, or set MONGODB_DATABASE"
                 ) from None
             raise UserError(f"MongoDB at {where} refuses: {_first_line(problem)}") from None
+        except InvalidName:
+            raise UserError(
+                f"MONGODB_DATABASE={settings.mongodb_database!r} can't be a database's name"
+            ) from None
         except PyMongoError as problem:
             if "authentication failed" in str(problem).lower():
                 raise UserError(_refused(where, settings)) from None

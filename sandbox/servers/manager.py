@@ -143,7 +143,7 @@ def down(settings: Settings) -> list[str]:
     Raises:
         UserError: a server doesn't stop.
     """
-    if not settings.home.is_dir():
+    if not settings.credentials_file.exists():
         return ["nothing runs: the sandbox was never started"]
     with processes.readable_disk_errors(settings.home), _locked(settings):
         return [

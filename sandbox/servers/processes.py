@@ -118,14 +118,12 @@ def require_free_port(port: int, server: str, setting: str) -> None:
             if problem.errno == errno.EACCES:
                 raise UserError(
                     f"this user may not open port {port} for {server}: choose one above 1023, "
-                    f"e.g. {setting}={port + 20000 if port < 1024 else 54329}"
+                    f"e.g. {setting}={free_port()}"
                 ) from None
             raise UserError(
                 f"port {port} is wanted for {server} but in use{_holder(port)}: "
                 f"stop that, or choose another port, e.g. {setting}={free_port()}"
             ) from None
-        except OverflowError:
-            raise UserError(f"{setting}={port} is no port: choose one of 1024-65535") from None
 
 
 def free_port() -> int:

@@ -1,4 +1,4 @@
-"""A sandbox of its own per module, driven like a user does: by the command, in a process."""
+"""A sandbox of their own, driven like a user does: by the command, in a process."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Sandbox:
         return self.postgres.pid(), self.mongodb.pid()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def machine_folder() -> Iterator[Path]:
     """A temporary folder that every user may enter."""
     folder = Path(tempfile.mkdtemp(prefix=f"ledgerline-test-{os.getpid()}-"))
@@ -109,9 +109,9 @@ def machine_folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def made(machine_folder: Path) -> Iterator[Sandbox]:
-    """A sandbox that was started once; tests may stop, kill and harm it."""
+    """A sandbox that was started once; tests stop, kill and harm it, and mend it again."""
     sandbox = Sandbox(machine_folder / "home")
     sandbox.run("up")
     yield sandbox
@@ -120,8 +120,8 @@ def made(machine_folder: Path) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def sandbox(made: Sandbox) -> Sandbox:
-    """The module's sandbox, running."""
-    made.run("up")
+    """The one sandbox of these tests, running."""
+    manager.up(made.settings)
     return made
 
 
@@ -133,3 +133,19 @@ def fresh(machine_folder: Path) -> Iterator[Sandbox]:
     yield sandbox
     if sandbox.home.is_dir():
         manager.wipe(sandbox.settings)
+
+
+@pytest.fixture
+def cramped() -> Iterator[Sandbox]:
+    """A sandbox that was never started, on a disk of 640 MB of its own."""
+    disk = Path(tempfile.mkdtemp(prefix=f"ledgerline-test-{os.getpid()}-"))
+    mount = ["mount", "-t", "tmpfs", "-o", "size=640m,mode=755", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        disk.rmdir()
+        pytest.skip("may not mount a small disk here")
+    sandbox = Sandbox(disk / "home")
+    yield sandbox
+    if sandbox.home.is_dir():
+        manager.wipe(sandbox.settings)
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+    disk.rmdir()
