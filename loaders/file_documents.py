@@ -16,9 +16,12 @@ from typing import Any
 
 from bson import Decimal128
 
+from loaders.errors import UserError
 from loaders.file_mapping import Mapping
 
 Document = dict[str, Any]
+
+_SLASHED = re.compile(r"\s*\d{1,2}/(\d{1,2})/\d{4}")
 
 # field -> where it stands in the document, and how it is read (a method of Reading)
 FIELDS: dict[str, dict[str, tuple[str, str]]] = {
@@ -209,7 +212,24 @@ class RowMaker:
         reading = self.mapping.reading
         if kind == "text":  # numbers of leading zeros, ids of others: never a number of ours
             return lambda value: str(reading.identifier(value))
+        if kind == "moment" and not reading.dates:
+            return lambda value: reading.moment(_not_month_first(value))
         return getattr(reading, kind)
+
+
+def _not_month_first(value: Any) -> Any:
+    """The value, unless staging would take its month for its day.
+
+    Raises:
+        UserError: it is a text such as 02/13/2024, and so are, less plainly, its neighbours.
+    """
+    match = _SLASHED.match(value) if isinstance(value, str) else None
+    if match and int(match[1]) > 12:
+        raise UserError(
+            f"dates such as {value} are month first: say so in a file given by --mapping, "
+            'as in `options: {dates: "%m/%d/%Y %H:%M"}`'
+        )
+    return value
 
 
 def _put(document: Document, path: list[str], value: Any) -> None:

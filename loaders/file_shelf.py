@@ -71,7 +71,7 @@ class Shelf:
     def documents(self, entity: str) -> Iterator[dict[str, Any] | BadLine]:
         """The rows in the order of their ids; of several with one id the last one counts.
 
-        The others are bad lines, unless they say the same.
+        Other versions of it are bad lines, each one once.
         """
         rows = self._read(_SORTED.format(entity))
         for _, same in groupby(rows, key=itemgetter(0)):
@@ -130,8 +130,10 @@ class Shelf:
 def _last_of(rows: list[tuple]) -> Iterator[Any]:
     """Rows of one id: those that the last one overrules as bad lines, then the last one."""
     *earlier, (_, _, last_line, last_body) = rows
+    told = {last_body}  # each of the other versions once: a flat file repeats them on every line
     for _, file, line, body in earlier:
-        if body != last_body:
+        if body not in told:
+            told.add(body)
             reason = f"the same id stands in line {last_line} again, with other values"
             yield BadLine(file, line, reason, bson.decode(body))
     yield bson.decode(last_body)

@@ -178,7 +178,10 @@ def _shelve(
     shelf: Shelf, maker: file_documents.RowMaker, file: RowFile, row: Any
 ) -> BadLine | None:
     key = _KEY.get(maker.entity, "_id")
-    document = maker.make(row.values)
+    try:
+        document = maker.make(row.values)
+    except UserError as error:
+        raise UserError(f"{file.name}, line {row.line}: {error}") from None
     if key not in document:
         what = "transaction" if maker.entity == "items" else maker.entity.removesuffix("s")
         values = {str(name): maker.mapping.reading.any(value) for name, value in row.values.items()}

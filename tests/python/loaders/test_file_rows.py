@@ -246,6 +246,16 @@ def test_times_without_a_zone_are_of_the_mappings_zone():
     assert READING.any(date(2024, 7, 1)) == "2024-07-01"
 
 
+@pytest.mark.parametrize("text", ["02/13/2024", "2/13/2024 10:00"])
+def test_month_first_dates_are_refused_unless_the_mapping_says_so(tmp_path, text):
+    with pytest.raises(UserError, match="month first: say so in a file given by --mapping"):
+        made("transactions", {"id": "T1", "date": text})
+    mapping = own(tmp_path, f"options: {{dates: '%m/%d/%Y{' %H:%M' * (':' in text)}'}}")
+    at = made("transactions", {"id": "T1", "date": text}, mapping)["placed_at"]
+    assert (at.month, at.day) == (2, 13)
+    assert made("transactions", {"id": "T1", "date": "13/02/2024"})["placed_at"] == "13/02/2024"
+
+
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -400,13 +410,13 @@ def test_every_item_is_in_its_order_once_or_a_bad_line(transactions, items):
 
 def test_of_rows_with_one_id_the_last_counts_and_the_others_are_told():
     shelf = Shelf()
-    for line, name in enumerate(["old", "new", "old", "new"], start=2):
+    for line, name in enumerate(["old", "older", "new", "old", "new"], start=2):
         shelf.put("customers", "C1", "c.csv", line, {"_id": "C1", "name": name})
     shelf.seal()
     *bad, last = shelf.documents("customers")
     assert last == {"_id": "C1", "name": "new"}
-    assert [entry.line for entry in bad] == [2, 4]
-    assert bad[0].reason == "the same id stands in line 5 again, with other values"
+    assert [entry.line for entry in bad] == [2, 3]
+    assert bad[0].reason == "the same id stands in line 6 again, with other values"
 
 
 def test_a_hundred_thousand_rows_take_little_memory():

@@ -242,6 +242,7 @@ def test_several_files_of_a_kind_are_one_export(tmp_path, warehouse):
         ({"reviews": ["items.csv"]}, "items.csv: no column for reviews id"),
         ({"customers": ["header.csv"]}, "header.csv: the file has no usable line"),
         ({"customers": ["other.jsonl"]}, "other.jsonl: no column for customers id"),
+        ({"transactions": ["us.csv"]}, "us.csv, line 3: dates such as 02/13/2024 are month first"),
         ({"customers": ["ok.csv"], "products": ["items.parquet"]}, "not a readable Parquet file"),
     ],
 )
@@ -249,6 +250,7 @@ def test_a_refused_file_leaves_nothing_written(tmp_path, warehouse, files, says)
     write(tmp_path)
     (tmp_path / "header.csv").write_text("customer_id,name\n")
     (tmp_path / "ok.csv").write_text("customer_id,name\nC1,Ada\n")
+    (tmp_path / "us.csv").write_text("id,date\nT1,02/01/2024\nT2,02/13/2024\n")
     (tmp_path / "other.jsonl").write_text('{"a": 1}\n{"b": 2}\n')
     (tmp_path / "items.parquet").write_bytes(b"PAR1 is how it begins")
     with pytest.raises(UserError, match=says) as error:
