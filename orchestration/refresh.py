@@ -51,6 +51,9 @@ def run(settings: Settings) -> None:
         # here, as Dagster and dbt take seconds to import
         import dagster as dg
 
+        from orchestration import project
+
+        project.manifest()  # its errors are one line, those of loading definitions many
         from orchestration.definitions import defs
 
         job = defs().resolve_job_def(JOB)

@@ -53,4 +53,4 @@ def reconciliation(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetC
             task.advance(check.asset_key.path[-1])
         if broken:
             raise dg.Failure(f"does not reconcile: {', '.join(broken)}", allow_retries=False)
-        task.note = "source = raw = staging = marts, in documents and in money"
+        task.note = "source = raw = staging = marts"

@@ -11,15 +11,16 @@ from loaders.settings import Settings
 from orchestration import progress, project
 from orchestration.automation import LOADER_RETRIES
 
-_SPECS = {
-    table: spec.replace_attributes(kinds={"mongodb", "postgres"})
-    for table, spec in project.sources(project.RAW).items()
-}
-# the loader's own books, which reconciliation reads; in the transactions of the documents
-_BOOKS = [
-    spec.replace_attributes(kinds={"postgres"})
-    for spec in project.sources(project.OPERATIONS).values()
-]
+
+def _specs(schema: str, *kinds: str) -> dict[str, dg.AssetSpec]:
+    # dictionaries: Dagster takes every list of specs in a module for assets of its own
+    specs = project.sources(schema)
+    return {table: spec.replace_attributes(kinds=set(kinds)) for table, spec in specs.items()}
+
+
+_SPECS = _specs(project.RAW, "mongodb", "postgres")
+# the loader's own books, which reconciliation reads, written in the documents' transactions
+_BOOKS = _specs(project.OPERATIONS, "postgres")
 
 
 class _Watch(modes.Observer):
@@ -37,7 +38,7 @@ class _Watch(modes.Observer):
 
 @dg.multi_asset(
     name="collections",
-    specs=[*_SPECS.values(), *_BOOKS],
+    specs=[*_SPECS.values(), *_BOOKS.values()],
     can_subset=True,
     retry_policy=LOADER_RETRIES,
 )
@@ -59,7 +60,7 @@ def collections(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeRes
     for key, table in wanted.items():
         metadata = _metadata([result for result in results if result.collection == table])
         yield dg.MaterializeResult(asset_key=key, metadata=metadata)
-    for book in _BOOKS:
+    for book in _BOOKS.values():
         if book.key in context.selected_asset_keys:
             yield dg.MaterializeResult(asset_key=book.key)
     for table in sorted({result.collection for result in results} - set(_SPECS)):
