@@ -1,8 +1,8 @@
 """Runs of the ML tasks: their identity, and reading and writing their rows.
 
-A run is named by what determines its result: the task, the versions of method, code and libraries, the
-parameters, the as-of date and the data. The same run is therefore never computed twice, and writing
-it again replaces its own rows and no others.
+A run is named by what determines its result: the task, the versions of method, code and
+libraries, the parameters, the as-of date and the data. The same run is therefore never computed
+twice, and writing it again replaces its own rows and no others.
 """
 
 from __future__ import annotations

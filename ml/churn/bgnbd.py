@@ -47,7 +47,7 @@ class BgNbd:
     def p_no_purchase(
         self, repeats: np.ndarray, last: np.ndarray, age: np.ndarray, horizon_days: float
     ) -> np.ndarray:
-        """Probability of no purchase in the next `horizon_days`, shape (n,). Arguments as in `fit`."""
+        """Probability of no purchase in the next `horizon_days`, shape (n,); see `fit`."""
         weeks = age / _TIME_UNIT_DAYS
         silent_if_alive = (
             (self.alpha + weeks) / (self.alpha + weeks + horizon_days / _TIME_UNIT_DAYS)

@@ -1,0 +1,5 @@
+"""Customer clusters by k-means; RFM segments are SQL, in `features.customer_rfm`."""
+
+from ml.segmentation.clusters import Clusters, TooLittleDataError, evaluate, fit, predict
+
+__all__ = ["Clusters", "TooLittleDataError", "evaluate", "fit", "predict"]
