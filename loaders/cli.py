@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from loaders.connections import open_postgres, readable_errors
 from loaders.landing import Result
 from loaders.modes import OVERLAP, Mode, Observer, run
 from loaders.settings import Settings
@@ -79,16 +80,26 @@ def load(
     ] = int(OVERLAP.total_seconds()),
 ) -> None:
     """Load documents from MongoDB into the raw schema: whole, each once, nothing lost."""
+    settings = Settings()
     bar = ProgressBar(Console(file=sys.stderr))
     with bar.progress:
         results = run(
-            Settings(),
+            settings,
             list(dict.fromkeys(collections or ())),
             mode,
             overlap=timedelta(seconds=overlap),
             observer=bar,
         )
+    make_ml_tables(settings)
     print_results(results, Console(file=sys.stdout))
+
+
+def make_ml_tables(settings: Settings) -> None:
+    """Make the tables of schema `ml`: they are sources of the dbt project, scored or not."""
+    from ml.schema import ensure  # only this command reaches across, not the loader
+
+    with readable_errors(), open_postgres(settings) as conn:
+        ensure(conn)
 
 
 def print_results(results: list[Result], console: Console) -> None:

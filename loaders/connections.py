@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -36,13 +36,17 @@ def open_postgres(
         UserError: wrong password, or no such database or role.
     """
     with readable_errors():
-        return psycopg.connect(
+        conn = psycopg.connect(
             **settings.postgres(database),
-            autocommit=autocommit,
+            autocommit=True,
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             application_name="ledgerline loader",
-            options="-c timezone=UTC -c client_connection_check_interval=1000",
         )
+        conn.execute("set timezone to 'UTC'")
+        with suppress(psycopg.Error):  # a server on Windows can't
+            conn.execute("set client_connection_check_interval to 1000")
+        conn.autocommit = autocommit
+        return conn
 
 
 def open_mongodb(settings: Settings) -> Database[dict[str, Any]]:

@@ -32,7 +32,14 @@ LOCK_PATIENCE_SECONDS = 3.0  # what Postgres may take to notice that a killed lo
 ODD_MEMORY_BYTES = 8 * 1024 * 1024  # beyond it, odd documents wait on disk
 
 # what Postgres says of a document that it can't hold
-UNSTORABLE = (psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
+UNSTORABLE = (
+    psycopg.DataError,
+    psycopg.errors.ProgramLimitExceeded,
+    psycopg.errors.StatementTooComplex,
+)
+
+# an `_id` that comes twice, or a view that needs the primary key
+NOT_STRAIGHT = (psycopg.errors.UniqueViolation, psycopg.errors.DependentObjectsStillExist)
 
 # order-independent content hash of rows: the sum of the first 60 bits of each document's hash
 _HASH_SUM = "coalesce(sum(('x0' || left({}, 15))::bit(64)::bigint), 0)"
@@ -683,7 +690,7 @@ def fill(batch: Batch, slices: Slices, *, is_complete: bool) -> None:
             with batch.conn.transaction():
                 batch.copy_straight(chain([first], documents), is_complete=is_complete)
             return
-        except (psycopg.errors.UniqueViolation, *UNSTORABLE):
+        except (*NOT_STRAIGHT, *UNSTORABLE):
             batch.counts, batch.newest, batch.hash_sum = Counts(), None, 0
             documents = iter(slices())
             first = next(documents, None)

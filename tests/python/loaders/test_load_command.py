@@ -61,6 +61,7 @@ def test_load_prints_one_line_per_batch_with_its_counts(warehouse, shop):
     assert orders.endswith("reconciled")
     assert reviews.startswith("reviews full: source=1")
     assert result.stderr == "", "no progress bar where there is no terminal"
+    assert warehouse.one("select to_regnamespace('ml') is not null"), "for the sources of dbt"
 
     shop.orders.delete_one({"_id": 3})
     result = ledgerline("orders", "--mode", "auto", "--overlap", "60")

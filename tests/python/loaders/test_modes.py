@@ -74,6 +74,17 @@ def test_first_load_is_whole_and_keeps_its_indexes(warehouse, shop):
     assert row[4] == result.batch_id
 
 
+def test_first_load_under_a_view_that_needs_the_primary_key(warehouse, shop):
+    fill(shop, 10)
+    ensure(warehouse.conn)
+    warehouse.conn.execute(
+        "create view per_id as select _id, doc, count(*) from raw.orders group by _id"
+    )
+    [result] = warehouse.load("orders", mode=Mode.FULL)
+    assert (result.counts.inserted, result.is_reconciled) == (10, True)
+    assert warehouse.one("select count(*) from per_id") == 10
+
+
 def test_full_again_writes_nothing(warehouse, shop):
     fill(shop, 100)
     warehouse.load("orders", mode=Mode.FULL)
