@@ -17,15 +17,24 @@ def read(settings: Settings) -> dict[str, str] | None:
     """The passwords, or None before the first start.
 
     Raises:
-        UserError: the file can't be read, or isn't what was written.
+        UserError: the file is another user's, or isn't what was written.
     """
     path = settings.credentials_file
     try:
+        owner = path.stat().st_uid
+        if os.geteuid() == 0 != owner:
+            # files that root adds to it would lock its owner out
+            raise UserError(
+                f"{path} belongs to user {owner}: work as that user (e.g. setpriv --reuid {owner} "
+                "--clear-groups make up), or set LEDGERLINE_HOME to a folder of your own"
+            )
         found = json.loads(path.read_text())
         if not all(found[name] for name in NAMES):
             raise ValueError
     except FileNotFoundError:
         return None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder: remove it") from None
     except PermissionError:
         raise UserError(
             f"{path} belongs to another user: work as that user, or set LEDGERLINE_HOME to a "

@@ -106,6 +106,16 @@ def test_passwords_of_another_sandbox(sandbox):
         credentials.write_text(kept)
 
 
+@as_root
+def test_root_leaves_the_sandbox_of_an_ordinary_user_alone(sandbox):
+    credentials = sandbox.home / "credentials.json"
+    os.chown(credentials, 12345, -1)
+    try:
+        assert "belongs to user 12345" in sandbox.refuse("up")
+    finally:
+        os.chown(credentials, 0, -1)
+
+
 def test_home_is_a_file(fresh):
     fresh.home.write_text("")
     assert "a file stands where a folder is needed" in fresh.refuse("up")
