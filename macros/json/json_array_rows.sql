@@ -3,6 +3,10 @@
 {%- endmacro %}
 
 {% macro postgres__json_array_rows(relation, document, path, keep) -%}
+    {%- set lists = [] -%}
+    {%- for one in ([path] if path is string else path) -%}
+        {%- do lists.append(json_value(relation ~ '.' ~ document, one)) -%}
+    {%- endfor -%}
     select
         {% for column in keep -%}
         {{ relation }}.{{ column }},
@@ -13,15 +17,20 @@
     from {{ relation }}
     cross join lateral (
         -- read (and decompressed) once a document: offset 0 keeps the planner from inlining it
-        select {{ json_value(relation ~ '.' ~ document, path) }} as elements offset 0
+        select {{ 'coalesce(' ~ lists | join(', ') ~ ')' if lists | length > 1 else lists[0] }} as elements offset 0
     ) as list
+    -- incremental: a document without elements stays, as the marker that deletes its old rows
     {{ 'left' if is_incremental() else 'inner' }} join lateral (
         select
             entry.element_position,
             cast(null as text) as element_key,
             entry.element
         from jsonb_array_elements(
-            case when jsonb_typeof(list.elements) = 'array' then list.elements end
+            case
+                when jsonb_typeof(list.elements) = 'array' then list.elements
+                -- one value where a list was expected is a list of one
+                when jsonb_typeof(list.elements) <> 'object' and list.elements <> '""' then jsonb_build_array(list.elements)
+            end
         ) with ordinality as entry (element, element_position)
         union all
         select
