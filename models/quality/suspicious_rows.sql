@@ -77,7 +77,7 @@ findings as (
     from orders
     where
         difference_amount <> 0
-        and coalesce(exclusion_reason not in ('no_items', 'duplicate'), true)
+        and is_countable
 
     union all
 

@@ -251,8 +251,12 @@ ruled as (
                 ranked.email_hash is not null
                 and (ranked.identity_rank = 1 or ranked.email_hash = heads.head_email_hash)
                 then 'email'
-            when ranked.email_hash is not null and ranked.phone_hash = heads.head_phone_hash
+            when
+                ranked.email_hash is not null
+                and heads.head_email_hash is not null
+                and ranked.phone_hash = heads.head_phone_hash
                 then 'email_slip_same_phone'
+            when ranked.phone_hash is not null and ranked.phone_hash = heads.head_phone_hash then 'phone'
             when ranked.email_hash is not null then 'email_of_linked_identity'
             when ranked.phone_hash is not null then 'phone'
             when ranked.identity_type = 'account' then 'account'

@@ -19,7 +19,8 @@ described as (
         skus.product_key,
         skus.sku,
         skus.product_id,
-        skus.product_name,
+        -- some products were never named; the code is what people know them by
+        coalesce(skus.product_name, skus.sku) as product_name,
         skus.brand,
         coalesce(skus.category_l1, products.primary_category, 'Uncategorised') as category,
         skus.category_l2 as subcategory,
