@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loaders.connections import open_postgres
-from loaders.settings import Settings
+from loaders.settings import ROOT, Settings
 from orchestration.datasets import Dataset
 
 UNKNOWN = "unknown"
@@ -85,11 +85,11 @@ def _headline(conn: psycopg.Connection) -> Group:
     line(
         "revenue",
         money(kpis["total_sales_amount"], currency),
-        "goods less discounts and returns, with shipping and tax",
+        "less returns, with shipping and tax",
     )
-    line("net sales", money(kpis["net_sales_amount"], currency), "of it, goods without tax")
+    line("net sales", money(kpis["net_sales_amount"], currency), "of it, goods alone")
     coverage = kpis["cost_coverage"]
-    known = f"costs are known for {share(coverage)} of the goods sold"
+    known = f"known for {share(coverage)} of goods sold"
     has_costs = bool(coverage)
     line("cost", money(kpis["total_cost_amount"] if has_costs else None, currency), known)
     line("net profit", money(kpis["net_profit_amount"], currency))
@@ -112,13 +112,13 @@ def _predictions(conn: psycopg.Connection) -> Group:
 
 def _reconciliation(conn: psycopg.Connection) -> Group:
     table = Table(box=None, padding=(0, 2, 0, 1), header_style="dim")
-    table.add_column("")
-    for step in ("source", "raw", "staging", "marts", "quarantined", "deleted"):
+    table.add_column("", no_wrap=True)
+    for step in ("source", "raw", "staging", "marts", "rejected", "deleted"):
         table.add_column(step, justify="right")
     for row in _rows(conn, "quality.recon_collections", "collection"):
         table.add_row(
             _mark(row["is_reconciled"], row["collection"]),
-            count(row["source_count"]),
+            "none" if row["source_count"] is None else count(row["source_count"]),
             count(row["raw_live_count"]),
             count(row["staging_count"]),
             "" if row["mart_count"] is None else count(row["mart_count"]),
@@ -128,9 +128,9 @@ def _reconciliation(conn: psycopg.Connection) -> Group:
     days = _rows(conn, "quality.recon_money")
     broken = sum(not row["is_reconciled"] for row in days)
     what = "money: documents = lines = ledger = roll-up"
-    told = f"{what}, on every one of {len(days):,} days"
+    told = f"{what}, all {len(days):,} store days"
     if broken:
-        told = f"{what} fails on {broken:,} of {len(days):,} days: see quality.recon_money"
+        told = f"{what} fails on {broken:,} of {len(days):,} store days: see quality.recon_money"
     return _section("Reconciliation", table, Text.assemble(" ", _mark(not broken, told)))
 
 
@@ -147,7 +147,15 @@ def _further(settings: Settings, dataset: Dataset) -> Group:
     table.add_row(f"make docs{which}", "every table and column, with lineage")
     table.add_row(f"make psql{which}", "a SQL prompt")
     address = f"postgresql://{to['user']}@{to['host']}:{to['port']}/{to['dbname']}"
-    table.add_row("Power BI, Tableau", f"{address}, schemas core, finance, reporting, predictions")
-    where = settings.credentials_file if settings.uses_sandbox_postgres else "POSTGRES_PASSWORD"
-    table.add_row("", f"password: postgres_password in {where}")
+    address = f"postgresql://{to['user']}@{to['host']}:{to['port']}/{to['dbname']}"
+    table.add_row("Power BI, Tableau", address)
+    table.add_row("", "schemas core, finance, reporting, predictions, quality")
+    table.add_row("", f"password in {_password_place(settings)}")
     return _section("Look further", table)
+
+
+def _password_place(settings: Settings) -> str:
+    if not settings.uses_sandbox_postgres:
+        return "POSTGRES_PASSWORD"
+    place = settings.credentials_file
+    return str(place.relative_to(ROOT) if place.is_relative_to(ROOT) else place)

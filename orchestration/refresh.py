@@ -45,7 +45,7 @@ def run(settings: Settings) -> None:
         RefreshError: a step failed. What was committed before stays, and a rerun goes on.
         UserError: a server can't be reached; nothing was begun.
     """
-    check_servers(settings)
+    prepare_servers(settings)
     workspace.prepare(settings)
     with progress.current().task("prepare the graph"):
         # here, as Dagster and dbt take seconds to import
@@ -71,10 +71,13 @@ def run(settings: Settings) -> None:
         raise RefreshError(_why(result, settings))
 
 
-def check_servers(settings: Settings) -> None:
-    """Raise UserError unless both servers answer: cheaper than finding out in the middle."""
+def prepare_servers(settings: Settings) -> None:
+    """Raise UserError unless both servers answer, before anything is begun; make the ml schema."""
+    from ml import schema
+
     open_mongodb(settings).client.close()
-    open_postgres(settings).close()
+    with open_postgres(settings) as conn:
+        schema.ensure(conn)
 
 
 def close_dead_runs(instance: dg.DagsterInstance) -> None:
