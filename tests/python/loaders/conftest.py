@@ -48,16 +48,18 @@ class Warehouse:
             row[0]: json.loads(row[1]) for row in self.rows(collection).values() if row[5] is None
         }
 
-    def equals(self, database: Database[dict[str, Any]], collection: str = "orders") -> bool:
-        """True if raw has just the documents of the source, each in the version it has there."""
+    def source_hashes(self, database: Database[dict[str, Any]], collection: str) -> dict[str, str]:
+        """Each document's hash in the source, by its name in raw."""
         options = CodecOptions(document_class=RawBSONDocument)
-        source = {
+        return {
             encoding.identity_of(document.raw): encoding.hash_of(document.raw)
             for document in database[collection].with_options(options).find({})
         }
-        return source == {
-            row[0]: row[6] for row in self.rows(collection).values() if row[5] is None
-        }
+
+    def equals(self, database: Database[dict[str, Any]], collection: str = "orders") -> bool:
+        """True if raw has just the documents of the source, each in the version it has there."""
+        live = {row[0]: row[6] for row in self.rows(collection).values() if row[5] is None}
+        return live == self.source_hashes(database, collection)
 
     def one(self, query: str, *values: Any) -> Any:
         """The only value of the only row."""
