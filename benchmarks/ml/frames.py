@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 FILES = ("online_retail_ii_2009_2010.parquet", "online_retail_ii_2010_2011.parquet")

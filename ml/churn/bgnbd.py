@@ -1,7 +1,8 @@
 """BG/NBD: how often a customer buys, and when they silently stop.
 
-A customer buys at a rate of their own (gamma distributed) and drops out after each purchase with a
-probability of their own (beta distributed). It needs no label, so it learns from all data up to today.
+A customer buys at a rate of their own (gamma distributed) and drops out after each purchase with
+a probability of their own (beta distributed). It needs no label, so it learns from all data up to
+today.
 
 Source: Fader, Hardie & Lee 2005, "Counting Your Customers the Easy Way", Marketing Science 24.
 """

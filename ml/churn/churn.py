@@ -1,7 +1,8 @@
 """Churn: which customers won't order in the next 90 days, how likely, and why.
 
-`fit` compares the models on past as-of dates, each trained on labels that were known by then, and lets
-the best one score; `predict` scores the latest as-of date; `evaluate` measures the comparison.
+`fit` compares the models on past as-of dates, each trained on labels that were known by then, and
+lets the best one score; `predict` scores the latest as-of date; `evaluate` measures the
+comparison.
 
 A shop has no contracts, so churn is never observed: the label is no countable order in
 (as-of date, as-of date + horizon]. The champion is the model with the least mean Brier score (it
@@ -63,7 +64,7 @@ def fit(features: pd.DataFrame, horizon_days: int = HORIZON_DAYS) -> ChurnModel:
         horizon_days: length of the window that `is_churned` looks at.
 
     Raises:
-        TooLittleDataError: too few customers, orders too long ago, or nobody (or everybody) churned.
+        TooLittleDataError: too few customers, orders too long ago, or no variety in the labels.
         ValueError: a label lies beyond the latest as-of date: it can't have been known.
     """
     if features.empty:
@@ -254,7 +255,7 @@ def _reason_words(frame: pd.DataFrame) -> np.ndarray:
             [f"ordered on {_count(days, 'day')}" for days in frame["order_days"]],
             [f"spent {amount:,.2f} in all" for amount in frame["monetary_amount"]],
             [
-                f"ordered on {_count(days, 'day')} of this season a year ago"
+                f"ordered on {_count(days, 'day')} in the same weeks a year ago"
                 for days in frame["order_days_same_season"]
             ],
             [f"returned {share:.0%} by value" for share in _reason_matrix(frame)[:, -1]],
