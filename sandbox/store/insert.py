@@ -133,8 +133,6 @@ def insert(
                 database[name].insert_many(batch, ordered=False)
                 done += len(batch)
                 progress(f"inserting {name}", done / max(1, total))
-            if name in ("orders", "users", "products", "reviews", "sessions"):
-                database[name].create_index("updated_at")
         database[MARKER].replace_one({"_id": "store"}, {**noted, "state": "whole"}, upsert=True)
     except BulkWriteError as error:
         first = (error.details or {}).get("writeErrors", [{}])[0].get("errmsg", str(error))

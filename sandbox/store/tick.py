@@ -326,6 +326,7 @@ class _Tick:
             )  # fmt: skip
             self._book_goodwill(order, at)
         known = np.arange(w.plan.count) < w.plan.past  # their worth is in truth/orders.csv
+        known[[entry["order"] for entry in pending]] = False  # nothing more happens to them
         gone = self._take("orders", self._orders_between(90, 5) & known, size // 100 + 1, r)
         for order in gone:
             self.changes.delete("orders", order_id(order))
