@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -107,7 +108,40 @@ def _headline(conn: psycopg.Connection) -> Group:
 
 
 def _predictions(conn: psycopg.Connection) -> Group:
-    return _section("Predictions")
+    table = _grid("left", "right", "left")
+    forecasts = {row["series"]: row for row in _rows(conn, "predictions.next_year_forecasts")}
+    for series, name in (("revenue", "revenue"), ("profit", "net profit"), ("orders", "orders")):
+        row = forecasts.get(series)
+        if row is None:
+            table.add_row(f"{name} next year", Text(UNKNOWN, style="dim"))
+            continue
+        unit = f" {row['currency']}" if row["currency"] else ""
+        table.add_row(
+            f"{name} next year",
+            f"{row['yhat']:,.0f}{unit}",
+            Text(f"80%: {row['lo80']:,.0f} to {row['hi80']:,.0f}, {row['model']}", style="dim"),
+        )
+    lines = []
+    for name, column, view, order in (
+        ("segments", "rfm_segment", "customer_segments", "rfm_segment_rank"),
+        ("churn in 90 days", "tier", "customer_churn_scores", "churn_probability"),
+    ):
+        groups = _groups(conn, f"predictions.{view}", column, order)
+        told = ", ".join(f"{group} {number:,}" for group, number in groups)
+        lines.append(Text(f"{name}: {told or UNKNOWN}", style="" if told else "dim"))
+    missing = [row for row in _rows(conn, "predictions.current_runs", "task") if row["note"]]
+    lines += [Text(f"{row['task']}: {row['note']}", style="dim") for row in missing]
+    return _section("Predictions", table, *(Padding(line, (0, 0, 0, 1)) for line in lines))
+
+
+def _groups(
+    conn: psycopg.Connection, table: str, column: str, order_by: str
+) -> list[tuple[str, int]]:
+    """Groups of a table with their sizes, in the order of the smallest `order_by` of each."""
+    query = sql.SQL("select {0}, count(*) from {1} group by {0} order by min({2})").format(
+        sql.Identifier(column), sql.Identifier(*table.split(".")), sql.Identifier(order_by)
+    )
+    return conn.execute(query).fetchall()
 
 
 def _reconciliation(conn: psycopg.Connection) -> Group:
