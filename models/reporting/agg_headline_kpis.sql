@@ -203,6 +203,8 @@ final as (
         on best_dates.date_rank = 1
     left join best_weekdays
         on best_weekdays.weekday_rank = 1
+    -- an empty warehouse has no headline
+    where bounds.as_of_date is not null
 
 )
 

@@ -1,8 +1,8 @@
 -- One row: the last complete business date in the data.
 --
--- A day is complete when something happened after its end, or within `day_end_grace_hours` before
--- it: a shop that sells into the night has no order at 23:59 every day. What a wrong clock dated
--- after its own load is left out. An empty warehouse gives null.
+-- The day of the newest order or session, but never a day on which the newest document was loaded,
+-- for that day may go on. What a wrong clock dated after its own load is left out. An empty warehouse
+-- gives null.
 with
 
 orders as (
@@ -19,21 +19,25 @@ sessions as (
 
 happened as (
 
-    select placed_at as happened_at
+    select
+        placed_at as happened_at,
+        _loaded_at
     from orders
-    where placed_at <= _loaded_at
 
     union all
 
-    select started_at as happened_at
+    select
+        started_at as happened_at,
+        _loaded_at
     from sessions
-    where started_at <= _loaded_at
 
 ),
 
-last_moment as (
+newest as (
 
-    select max(happened_at) as happened_at
+    select
+        max(case when happened_at <= _loaded_at then happened_at end) as last_event_at,
+        max(_loaded_at) as last_loaded_at
     from happened
 
 ),
@@ -41,12 +45,13 @@ last_moment as (
 final as (
 
     select
-        cast(
-            {{ dbt.dateadd('day', -1, local_date(dbt.dateadd('hour', var('day_end_grace_hours'), 'happened_at'))) }}
-            as date
+        least(
+            {{ local_date('last_event_at') }},
+            cast({{ dbt.dateadd('day', -1, local_date('last_loaded_at')) }} as date)
         ) as as_of_date,
-        happened_at as last_event_at
-    from last_moment
+        last_event_at,
+        last_loaded_at
+    from newest
 
 )
 
