@@ -29,6 +29,9 @@ def demo(
         str | None,
         typer.Option("--data", "--profile", help="xs, s (the usual), m, xl or online-retail."),
     ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Drop another shop that is in the database.")
+    ] = False,
 ) -> None:
     """Fill a shop, load it, build and test the marts, fit the models, print the numbers."""
     name = data or context.obj or datasets.DEFAULT
@@ -49,15 +52,15 @@ def demo(
             manager.up(settings)
         with shown.task("fill the shop") as task:
             if name == datasets.ONLINE_RETAIL:
-                task.note = _import_online_retail(settings, files or [])
+                task.note = _import_online_retail(settings, files or [], replace)
             else:
-                task.note = _generate(settings, name, task)
+                task.note = _generate(settings, name, replace, task)
         refresh.run(settings)
     console.print(f"   in all{time.monotonic() - started:>28.1f} s", highlight=False)
     page.show(console, settings, dataset)
 
 
-def _generate(settings: Settings, name: str, task: progress.Task) -> str:
+def _generate(settings: Settings, name: str, replace: bool, task: progress.Task) -> str:
     """Put the generated shop into MongoDB unless it is there; says which it was."""
     from sandbox.store import cli, insert
     from sandbox.store.profiles import profile
@@ -68,14 +71,14 @@ def _generate(settings: Settings, name: str, task: progress.Task) -> str:
     cli.make(shape, SEED, folder, task.reach)
     database = insert.connect(settings)
     with database.client:
-        if not insert.insert(folder, database, progress=task.reach):
+        if not insert.insert(folder, database, replace=replace, progress=task.reach):
             return f"already in MongoDB database {settings.mongodb_database}"
     manifest = read_manifest(folder) or {}
     documents = sum(part["documents"] for part in manifest["collections"].values())
     return f"{documents:,} documents"
 
 
-def _import_online_retail(settings: Settings, files: list[Path]) -> str:
+def _import_online_retail(settings: Settings, files: list[Path], replace: bool) -> str:
     """Import the files; without files, use what an earlier import has left."""
     from sandbox.online_retail.cli import import_files
 
@@ -88,7 +91,7 @@ def _import_online_retail(settings: Settings, files: list[Path]) -> str:
             "no files named: give the workbook, CSV or Parquet files of Online Retail, as in "
             f'`make demo DATA={datasets.ONLINE_RETAIL} FILES="online_retail_ii.xlsx"`'
         )
-    manifest = import_files(files, settings)
+    manifest = import_files(files, settings, replace=replace)
     return (
         f"{manifest['lines']:,} lines, {manifest['invoices']:,} invoices, {manifest['sum']} in all"
     )
