@@ -62,6 +62,10 @@ def check_postgres(settings: Settings) -> str:
         ):
             told = message.rsplit("FATAL: ", 1)[-1]
             raise UserError(f"PostgreSQL at {where} lets nobody in: {told}") from None
+        if "starting up" in message or "shutting down" in message or "recovery" in message:
+            raise ServerUnreachableError(
+                f"PostgreSQL at {where} is starting or stopping: try again in a moment"
+            ) from None
         if "resolve" in message or "name or service" in message.lower():
             raise UserError(
                 f"the host {target['host']!r} isn't known: check POSTGRES_HOST"

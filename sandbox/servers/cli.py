@@ -30,7 +30,8 @@ def down(
 
 def status() -> None:
     """Which servers run, where, how large, and how to connect."""
-    for server in manager.status(Settings()):
+    settings = Settings()
+    for server in manager.status(settings):
         origin = "sandbox" if server.is_sandbox else "yours"
         typer.echo(f"{server.name} {server.version} ({origin}): {server.state}".replace("  ", " "))
         typer.echo(f"  connect  {server.address}")
@@ -38,3 +39,5 @@ def status() -> None:
             typer.echo(f"  pid      {server.pid}")
         if server.size is not None:
             typer.echo(f"  on disk  {server.size / 2**20:,.0f} MB")
+    if settings.credentials_file.exists():
+        typer.echo(f"The sandbox's passwords are in {settings.credentials_file}")

@@ -16,6 +16,8 @@ from sandbox.servers import checks, credentials, processes, profiles
 from sandbox.servers.mongodb import MongoDB
 from sandbox.servers.postgres import Postgres
 
+START_SECONDS = 120  # for a server that somebody else started; recovery after a crash takes seconds
+
 
 @dataclass(frozen=True)
 class ServerStatus:
@@ -99,7 +101,7 @@ def _already_runs(server: Postgres | MongoDB) -> bool:
     """True when the server runs on the wanted port.
 
     Raises:
-        UserError: it runs on another one.
+        UserError: it runs on another one, or doesn't answer.
     """
     pid = server.pid()
     if pid is None:
@@ -114,7 +116,13 @@ def _already_runs(server: Postgres | MongoDB) -> bool:
             f"the sandbox's {server.name} runs on port {server.running_port()}, not on "
             f"{server.port}: `make down` stops it, then `make up` takes the new port"
         )
-    return processes.wait_until(lambda: processes.port_answers(server.port), 30)
+    # an `up` that was interrupted may have left it starting
+    if not processes.wait_until(lambda: server.is_ready() or server.pid() is None, START_SECONDS):
+        raise UserError(
+            f"the sandbox's {server.name} (pid {pid}) runs but doesn't answer: see {server.log}; "
+            "`make down` and `make up` start it again"
+        )
+    return server.pid() is not None
 
 
 def _ensure_database(settings: Settings) -> None:

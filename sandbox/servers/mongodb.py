@@ -60,6 +60,10 @@ class MongoDB:
                 return int(command[command.index("--port") + 1])
         return None
 
+    def is_ready(self) -> bool:
+        """True when the server accepts connections."""
+        return processes.port_answers(self.port)
+
     def create(self, passwords: dict[str, str]) -> None:
         """Make the data folder with its one user, and put it in place when whole.
 

