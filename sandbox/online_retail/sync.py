@@ -106,8 +106,6 @@ def write(
         if size >= BATCH_BYTES or seen >= BATCH_DOCUMENTS:
             flush()
     flush()
-    # the order in which the loader reads changes
-    target.create_index([("updated_at", 1), ("_id", 1)])
     return inserted, replaced
 
 
