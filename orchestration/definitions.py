@@ -13,7 +13,7 @@ from orchestration.dbt import DbtBuild
 @dg.definitions
 def defs() -> dg.Definitions:
     """The asset graph of `orchestration/defs`, its job, its schedule, its resources."""
-    graph = dg.load_from_defs_folder(project_root=Path(__file__).resolve().parent.parent)
+    graph = dg.load_from_defs_folder(path_within_project=Path(__file__).resolve().parent)
     return dg.Definitions.merge(
         graph,
         dg.Definitions(

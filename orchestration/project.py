@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import dagster as dg
+from dagster_dbt import DagsterDbtTranslatorSettings
 
 from loaders.settings import Settings
 from orchestration import workspace
@@ -19,7 +20,7 @@ from orchestration.translator import Translator, with_every_test_a_check
 
 # schemas of dbt sources: documents, what loading them was like, what models wrote
 RAW, OPERATIONS, SCORES = "raw", "ops", "ml"
-translator = Translator()
+translator = Translator(DagsterDbtTranslatorSettings(enable_source_tests_as_checks=True))
 
 
 @cache
