@@ -26,6 +26,7 @@ RIDGE_PENALTY = 1.0
 LEVEL_WINDOW_DAYS = 21
 GROWTH_WINDOW_DAYS = 91
 GROWTH_BOUNDS = (0.5, 2.0)
+TREND_HALF_LIFE_DAYS = 180  # a trend halves in this time: no shop grows like its best year for ever
 PROPHET_YEARLY_ORDER = 6
 PROPHET_CHANGEPOINT_SCALE = 0.01
 
@@ -154,12 +155,12 @@ def ridge(history: History, future: pd.DatetimeIndex) -> np.ndarray:
 
 
 def ridge_with_trend(history: History, future: pd.DatetimeIndex) -> np.ndarray:
-    """`ridge` with a straight line in time."""
+    """`ridge` with a straight line in time, damped in the future."""
     return _ridge(history, future, trend=True)
 
 
 def prophet(history: History, future: pd.DatetimeIndex) -> np.ndarray:
-    """Prophet (Taylor & Letham 2018) on the models' scale, with stiff changepoints.
+    """Prophet (Taylor & Letham 2018) on the models' scale, stiff changepoints, damped trend.
 
     The yearly term is forced on from one year of history: Prophet itself waits for two.
     """
@@ -181,10 +182,23 @@ def prophet(history: History, future: pd.DatetimeIndex) -> np.ndarray:
     )
     model.fit(frame)
     dates = frame["ds"].tolist() + future.tolist()
-    fitted = model.predict(pd.DataFrame({"ds": dates}))["yhat"].to_numpy()
+    components = model.predict(pd.DataFrame({"ds": dates}))
+    fitted, trend = components["yhat"].to_numpy(), components["trend"].to_numpy()[len(frame) :]
+    ahead = (future - history.dates[-1]).days.to_numpy()
+    slope = (trend[-1] - trend[0]) / (ahead[-1] - ahead[0]) if len(ahead) > 1 else 0.0
+    damping = slope * (damped_days(ahead) - ahead)
     return history.scale.back(
-        fitted[: len(frame)], history.values[history.used], fitted[len(frame) :]
+        fitted[: len(frame)], history.values[history.used], fitted[len(frame) :] + damping
     )
+
+
+def damped_days(ahead: np.ndarray) -> np.ndarray:
+    """Days ahead as a damped trend counts them: fewer and fewer, at most 260.
+
+    Source: Gardner & McKenzie 1985, "Forecasting Trends in Time Series", Management Science 31.
+    """
+    rate = np.log(2) / TREND_HALF_LIFE_DAYS
+    return np.where(ahead > 0, -np.expm1(-rate * np.maximum(ahead, 0)) / rate, ahead)
 
 
 def _weekday_profile(history: History) -> np.ndarray:
@@ -232,7 +246,7 @@ def _calendar_features(
         for k in range(1, FOURIER_ORDER + 1):
             columns += [np.sin(k * angle), np.cos(k * angle)]
     if trend:
-        columns.append((dates - origin).days.to_numpy() / 365.25)
+        columns.append(damped_days((dates - origin).days.to_numpy()) / 365.25)
     return np.column_stack(columns)
 
 
