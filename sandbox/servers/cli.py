@@ -7,13 +7,15 @@ from typing import Annotated
 import typer
 
 from loaders.settings import Settings
-from sandbox.servers import manager
+from sandbox.servers import manager, warehouse
 
 
 def up() -> None:
     """Start the sandbox's two servers; where yours are set, check that they answer."""
-    for line in manager.up(Settings()):
+    settings = Settings()
+    for line in manager.up(settings):
         typer.echo(line)
+    warehouse.ensure(settings)
 
 
 def down(

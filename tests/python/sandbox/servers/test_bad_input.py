@@ -233,6 +233,20 @@ def told(own: dict[str, str], **changed: object) -> str:
     return str(refused.value)
 
 
+def test_own_postgres_where_we_may_make_nothing(sandbox, fresh, own):
+    superuser = {
+        **sandbox.settings.postgres("postgres"),
+        "user": "postgres",
+        "password": sandbox.passwords["postgres_superuser_password"],
+    }
+    with psycopg.connect(**superuser, autocommit=True) as connection:
+        connection.execute("drop database if exists closed")
+        connection.execute("create database closed")
+        said = fresh.refuse("up", **{**own, "POSTGRES_DB": "closed"})
+        connection.execute("drop database closed with (force)")
+    assert "grant create on database closed to ledgerline" in said
+
+
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch) -> None:
     monkeypatch.setattr(checks, "SECONDS", 1)

@@ -157,6 +157,15 @@ def test_up_makes_the_database_that_is_named(sandbox):
     assert sandbox.sql("select current_user", 'my "shop"') == [("ledgerline",)]
 
 
+def test_up_makes_what_dbt_reads(sandbox):
+    sandbox.sql("drop schema if exists raw, ops, ml cascade")
+    sandbox.run("up")
+    query = "select count(*) > 0 from pg_tables where schemaname = %s"
+    with psycopg.connect(**sandbox.settings.postgres()) as connection:
+        for schema in ("raw", "ops", "ml"):
+            assert connection.execute(query, [schema]).fetchone() == (True,), schema
+
+
 def test_removed_home_begins_anew_though_servers_still_run(fresh):
     fresh.run("up")
     old = fresh.passwords

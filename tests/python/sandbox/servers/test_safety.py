@@ -156,8 +156,8 @@ def test_postgres_is_tuned_to_the_machine(machine, expected):
 
 def test_cache_follows_memory():
     assert Machine(1024, 1, 0, 0).mongodb_cache() == "256M"
-    assert Machine(4096, 1, 0, 0).mongodb_cache() == "512M"
-    assert Machine(65536, 1, 0, 0).mongodb_cache() == "1024M"
+    assert Machine(6000, 1, 0, 0).mongodb_cache() == "375M"
+    assert Machine(65536, 1, 0, 0).mongodb_cache() == "512M"
 
 
 def test_profile_leads_dbt_to_the_sandbox(sandbox):
