@@ -72,6 +72,8 @@ def generate_command(
     settings = Settings()
     shape = profile(profile_name, scale)
     folder = store_folder(settings, shape, seed, out)
+    # a server that doesn't answer is said before the work, not after it
+    database = None if no_insert else into_mongodb.connect(settings)
     with _bar("demo shop") as progress:
         made = make(shape, seed, folder, progress)
     manifest = read_manifest(folder) or {}
@@ -80,9 +82,8 @@ def generate_command(
         f"{'made' if made else 'found'} store {shape.name}, seed {seed}: "
         f"{documents:,} documents in {folder}"
     )
-    if no_insert:
+    if database is None:
         return
-    database = into_mongodb.connect(settings)
     with _bar("inserting") as progress:
         written = into_mongodb.insert(folder, database, replace=replace, progress=progress)
     verb = "inserted into" if written else "already whole in"

@@ -9,6 +9,7 @@ from typing import Any
 
 import bson
 import numpy as np
+from bson.codec_options import CodecOptions
 
 from sandbox.store import answers, places
 from sandbox.store.catalogue import Catalogue
@@ -160,11 +161,12 @@ class Chunk:
             last = doc["status_history"][-1]["at"]
             if doc["refunds"]:
                 last = max(last, doc["refunds"][-1]["at"])
-            full = doc
+            if last.timestamp() >= cutoff and order not in never_seen:
+                # a deep copy: the flaws below change what is nested in the document
+                copy = bson.decode(bson.encode(doc), CodecOptions(tz_aware=True))
+                self.pending.append({"order": order, "doc": copy})
             doc = as_of(doc, cutoff)
             self._note(order, doc, back.get(order, []), cutoff)
-            if last.timestamp() >= cutoff and order not in never_seen:
-                self.pending.append({"order": order, "doc": full})
             stop = at + 3 + starts[own + 1] - starts[own]
             for written in w.flaws.order(doc, order, draws[at:stop]):
                 self.write("orders", written)
@@ -216,6 +218,16 @@ class Chunk:
         if not self.world.plan.tracked[order]:
             return None
         return self.world.builder.session_id(order, int(self.world.plan.placed[order]))
+
+    def product(self, p: int, day: int) -> Document:
+        """A product's clean document at the start of `day`, with its stock and rating."""
+        first, stop = 2 * self.world.catalogue.first_sku[p : p + 2]
+        stock = {
+            name: int(self.stock_sum[first + side : stop + side : 2].sum())
+            for side, name in enumerate(LOCATIONS)
+        }
+        rating = (int(self.stars[p]), int(self.reviewed[p]))
+        return self.world.builder.product(p, stock, rating, day)
 
     # --- stock ----------------------------------------------------------------------------------
 
@@ -396,20 +408,7 @@ class Store:
         for p in range(c.products):
             if c.launch[p] - 10 >= w.profile.end_day:
                 continue
-            stock = {
-                name: int(
-                    chunk.stock_sum[
-                        2 * c.first_sku[p] + side : 2 * c.first_sku[p + 1] + side : 2
-                    ].sum()
-                )
-                for side, name in enumerate(LOCATIONS)
-            }
-            doc = w.flaws.product(
-                w.builder.product(
-                    p, stock, (int(chunk.stars[p]), int(chunk.reviewed[p])), w.profile.end_day
-                ),
-                p,
-            )
+            doc = w.flaws.product(chunk.product(p, w.profile.end_day), p)
             if doc is not None:
                 self.folder.add("products", doc)
 

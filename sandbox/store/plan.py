@@ -247,6 +247,11 @@ class Plan:
         """The number that the customer sees."""
         return f"LL{order + 1:08d}"
 
+    @staticmethod
+    def number_of(order_no: str) -> int:
+        """The order's index from its number."""
+        return int(order_no.removeprefix("LL")) - 1
+
     def month_bounds(self, first_day: int, last_day: int) -> tuple[int, int]:
         """Orders placed on the UTC days [first_day, last_day)."""
         day = self.placed // DAY  # moved orders stay on their UTC day, so days are sorted

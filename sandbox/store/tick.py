@@ -31,7 +31,6 @@ from sandbox.store.flaws import id_text
 from sandbox.store.generate import Chunk, World
 from sandbox.store.places import CURRENCIES, STORES
 from sandbox.store.profiles import Profile
-from sandbox.store.stock import LOCATIONS
 from sandbox.store.truth import day_text
 from sandbox.store.writer import explain
 
@@ -123,6 +122,10 @@ def _is_done(target: Path, days: int) -> bool:
         return bool(json.loads((target / "truth.json").read_text())["days"] == days)
     except (OSError, ValueError, KeyError):
         return False
+
+
+def _refunded(row: dict[str, str]) -> bool:
+    return row["returns"] != "0.00"
 
 
 class _Tick:
@@ -325,7 +328,10 @@ class _Tick:
                 {"refunds.id": {"$ne": refund["id"]}},
             )  # fmt: skip
             self._book_goodwill(order, at)
-        known = np.arange(w.plan.count) < w.plan.past  # their worth is in truth/orders.csv
+        known = np.zeros(w.plan.count, dtype=bool)  # orders whose whole worth is known
+        known[[w.plan.number_of(row["order_no"]) for row in self._rows() if not _refunded(row)]] = (
+            True
+        )
         known[[entry["order"] for entry in pending]] = False  # nothing more happens to them
         gone = self._take("orders", self._orders_between(90, 5) & known, size // 100 + 1, r)
         for order in gone:
@@ -400,18 +406,9 @@ class _Tick:
         inside = (c.history_day >= self.first) & (c.history_day < self.last)
         repriced = set(c.history_product[inside].tolist())
         for p in sorted((touched | repriced) - w.flaws.hard_deleted_products):
-            stock = {
-                name: int(
-                    chunk.stock_sum[
-                        2 * c.first_sku[p] + side : 2 * c.first_sku[p + 1] + side : 2
-                    ].sum()
-                )
-                for side, name in enumerate(LOCATIONS)
-            }
-            rating = (int(chunk.stars[p]), int(chunk.reviewed[p]))
-            doc = w.builder.product(p, stock, rating, self.last)
-            new = {"stock": stock}
-            if rating[1]:
+            doc = chunk.product(p, self.last)
+            new = {"stock": doc["stock"]}
+            if doc["rating"]["n"]:
                 new["rating"] = doc["rating"]
             kind = "stock_written_directly"
             if p in repriced:
@@ -455,17 +452,17 @@ class _Tick:
                 if any(value not in quiet for key, value in row.items()
                        if key not in ("store_id", "date"))
             ],
-            "deleted_orders": self._rows_of(deleted),
+            "deleted_orders": [row for row in self._rows() if row["order_id"] in deleted],
             "flaws": w.log.entries,
             "drift": w.log.drift,
         }  # fmt: skip
         text = json.dumps(truth, indent=1, sort_keys=True, ensure_ascii=False)
         (target / "truth.json").write_text(text + "\n")
 
-    def _rows_of(self, deleted: set[str]) -> list[dict[str, str]]:
-        """What the deleted orders were worth: their rows of truth/orders.csv."""
+    def _rows(self) -> Iterator[dict[str, str]]:
+        """The rows of truth/orders.csv: what each order of the past was worth."""
         with (self.folder / "truth" / "orders.csv").open(newline="") as file:
-            return [row for row in csv.DictReader(file) if row["order_id"] in deleted]
+            yield from csv.DictReader(file)
 
 
 def apply(path: Path, database: Database[Any], progress: Callable[[str, float], None]) -> int:

@@ -32,6 +32,8 @@ ROOT = Path(__file__).resolve().parents[4]
 Truth = Callable[[str], Any]
 
 
+WORTH = ("gross_sales", "discounts", "returns", "shipping", "tax", "cogs", "units")
+"""Columns of truth/orders.csv; all but units are GBP."""
 TINY = Profile("tiny", date(2025, 7, 1), 60, 130, 320, 24, 8, 60, 2)
 """For tests whose subject is the server: dropping many documents takes the sandbox long."""
 
@@ -151,7 +153,7 @@ def test_ticks_change_what_their_truth_says(
                 money[name] += Decimal(str(row[name]))
         for row in added["deleted_orders"]:
             if row["is_countable"] == "true":
-                for name in ("gross_sales", "discounts", "returns"):
+                for name in WORTH:
                     money[name] -= Decimal(row[name])
         counts = added["documents"]
         for collection, kinds in added["changes"].items():
@@ -160,7 +162,7 @@ def test_ticks_change_what_their_truth_says(
     after = contents(mongo_database)
     assert {name: len(docs) for name, docs in after.items()} == counts
     books = Books(reader(mongo_database))
-    for name in ("gross_sales", "discounts", "returns", "refund_adjustments"):
+    for name in (*WORTH, "refund_adjustments", "returned_units"):
         assert books.total(name) == money[name], name
     assert {"late_edit", "updated_at_not_bumped", "goodwill", "status", "hard_deleted"} <= set(
         changed["orders"]
@@ -232,6 +234,7 @@ def _run(arguments: list[str], **environment: str) -> tuple[int, str]:
     return process.returncode, process.stdout + process.stderr
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path, mongo_database: Database[Any]) -> None:
     out = ["--out", str(tmp_path)]
     code, text = _run(["generate", "--profile", "xs", *out])
