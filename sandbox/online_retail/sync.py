@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from hashlib import blake2b
 from typing import Any
 
 import bson
@@ -11,6 +10,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import ReplaceOne
 from pymongo.database import Database
 
+from loaders.encoding import cut, hash_of
 from loaders.errors import UserError
 
 COLLECTIONS = ("users", "products", "orders")
@@ -73,9 +73,10 @@ def write(
     """
     target = database[collection]
     stored = {
-        document["_id"]: _digest(document.raw)
+        RawBSONDocument(raw)["_id"]: hash_of(raw)
         for batch in target.find_raw_batches({}, batch_size=BATCH_DOCUMENTS)
-        for document in map(RawBSONDocument, _split(batch))
+        for documents_of_slice in cut(batch)
+        for raw in documents_of_slice
     }
     inserted = replaced = 0
     new: list[RawBSONDocument] = []
@@ -100,23 +101,10 @@ def write(
         if document["_id"] not in stored:
             new.append(RawBSONDocument(raw))
             size += len(raw)
-        elif stored[document["_id"]] != _digest(raw):
+        elif stored[document["_id"]] != hash_of(raw):
             changed.append(ReplaceOne({"_id": document["_id"]}, RawBSONDocument(raw)))
             size += len(raw)
         if size >= BATCH_BYTES or seen >= BATCH_DOCUMENTS:
             flush()
     flush()
     return inserted, replaced
-
-
-def _digest(raw: bytes) -> bytes:
-    return blake2b(raw, digest_size=16).digest()
-
-
-def _split(batch: bytes) -> Iterable[bytes]:
-    """The documents of a batch, which lie one behind the other with their length first."""
-    start = 0
-    while start < len(batch):
-        length = int.from_bytes(batch[start : start + 4], "little")
-        yield batch[start : start + length]
-        start += length
