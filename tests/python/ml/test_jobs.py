@@ -1,0 +1,174 @@
+"""The jobs against a real Postgres: idempotent, honest about too little data, all or nothing."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import psycopg
+import pytest
+
+from loaders.settings import Settings
+from ml import jobs, runs, schema
+
+pytestmark = pytest.mark.servers
+
+DAILY = """
+create schema features;
+create table features.daily_sales (
+    total_sales_amount numeric(20, 4), product_sales_amount numeric(20, 4),
+    net_profit_amount numeric(20, 4), demand_amount numeric(20, 4),
+    costed_demand_amount numeric(20, 4), orders integer, metric_date date);
+create table features.customer_rfm (
+    customer_key text, as_of_date date, recency_days integer, order_days integer,
+    monetary_amount numeric(20, 4), is_latest boolean);
+create table features.customer_churn (
+    customer_key text, as_of_date date, recency_days integer, is_churned boolean);
+"""
+
+
+@pytest.fixture
+def connection(pg_database: Settings) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(**pg_database.postgres()) as opened:
+        opened.execute(DAILY)
+        schema.ensure(opened)
+        yield opened
+
+
+def fill_days(connection: psycopg.Connection, days: int, costs: float = 1.0) -> None:
+    random = np.random.default_rng(1)
+    connection.execute("truncate features.daily_sales")
+    with connection.cursor().copy("copy features.daily_sales from stdin") as copy:
+        for day in pd.date_range("2024-01-01", periods=days):
+            sales = 100 * random.lognormal(0, 0.2) * (1 + day.day_of_week / 10)
+            copy.write_row([sales, sales, sales / 3, sales, sales * costs, 5, day.date()])
+    connection.commit()
+
+
+def fill_customers(connection: psycopg.Connection, n: int) -> None:
+    random = np.random.default_rng(1)
+    with connection.cursor().copy("copy features.customer_rfm from stdin") as copy:
+        for i in range(n):
+            recency, money = random.integers(1, 300), random.lognormal(3, 1)
+            orders = int(1 + random.poisson(2))
+            copy.write_row([f"c{i}", "2024-03-31", int(recency), orders, money, True])
+    connection.commit()
+
+
+def rows(connection: psycopg.Connection, table: str) -> list[tuple]:
+    found = connection.execute(f"select * from ml.{table} order by 1, 5, 6, 7, 8").fetchall()
+    connection.commit()
+    return found
+
+
+def test_the_same_data_are_scored_once(connection):
+    fill_days(connection, 90)
+    first = jobs.run_forecast(connection)
+    before = rows(connection, "forecasts"), rows(connection, "model_metrics")
+    second = jobs.run_forecast(connection)
+    assert (first.reused, second.reused) == (False, True)
+    assert first.run_id == second.run_id and first.rows == second.rows == len(before[0])
+    assert (rows(connection, "forecasts"), rows(connection, "model_metrics")) == before
+    assert first.metadata()["metrics"] == second.metadata()["metrics"] != {}
+
+
+def test_writing_a_run_again_replaces_its_rows_and_no_others(connection):
+    fill_days(connection, 90)
+    other = jobs.run_forecast(connection)
+    fill_days(connection, 91)
+    again = jobs.run_forecast(connection)
+    daily = runs.read(connection, "select * from features.daily_sales")
+    run = runs.Run("forecast", "test", daily["metric_date"].max().date(), {}, "test")
+    for _ in range(2):
+        runs.write(connection, run, jobs.forecast_result(daily))
+    count = dict(
+        connection.execute("select run_id, count(*) from ml.forecasts group by run_id").fetchall()
+    )
+    assert count == {other.run_id: other.rows, again.run_id: again.rows, run.run_id: again.rows}
+
+
+def test_going_back_to_known_data_makes_its_run_current_again(connection):
+    newest = "select run_id from ml.runs where task = 'forecast' order by confirmed_at desc limit 1"
+    fill_days(connection, 90)
+    first = jobs.run_forecast(connection)
+    fill_days(connection, 91)
+    second = jobs.run_forecast(connection)
+    assert connection.execute(newest).fetchone() == (second.run_id,)
+    fill_days(connection, 90)
+    assert jobs.run_forecast(connection).reused
+    assert connection.execute(newest).fetchone() == (first.run_id,)
+
+
+def test_a_failed_write_leaves_the_scores_of_before(connection):
+    fill_days(connection, 90)
+    jobs.run_forecast(connection)
+    before = rows(connection, "forecasts"), rows(connection, "runs")
+    daily = runs.read(connection, "select * from features.daily_sales")
+    result = jobs.forecast_result(daily)
+    broken = result.tables["forecasts"].assign(yhat=None)
+    run = runs.Run("forecast", "test", daily["metric_date"].max().date(), {}, "test")
+    with pytest.raises(psycopg.errors.NotNullViolation):
+        runs.write(connection, run, runs.Result("ok", tables={"forecasts": broken}))
+    connection.rollback()
+    assert (rows(connection, "forecasts"), rows(connection, "runs")) == before
+
+
+def test_an_empty_shop_has_no_scores_and_says_so(connection):
+    for task, job in jobs.TASKS.items():
+        outcome = job(connection)
+        assert (outcome.status, outcome.rows, outcome.champion) == ("too_little_data", 0, None), (
+            task
+        )
+        assert outcome.note and job(connection).reused
+    assert connection.execute("select count(*) from ml.runs").fetchone() == (3,)
+
+
+def test_profit_is_not_forecast_where_costs_are_unknown(connection):
+    fill_days(connection, 70, costs=0.5)
+    outcome = jobs.run_forecast(connection)
+    assert outcome.status == "ok"
+    assert "profit: not forecast, costs are known for 50% of sales" in outcome.note
+    series = connection.execute("select distinct series from ml.forecasts order by 1").fetchall()
+    assert series == [("orders",), ("product_sales",), ("revenue",)]
+
+
+def test_clusters_are_written_for_every_customer(connection):
+    fill_customers(connection, 150)
+    outcome = jobs.run_segments(connection)
+    assert (outcome.status, outcome.rows) == ("ok", 150)
+    assert "customers.stability" in outcome.metrics
+
+
+def test_the_schema_can_be_ensured_again(connection):
+    fill_customers(connection, 150)
+    jobs.run_segments(connection)
+    before = rows(connection, "customer_segments")
+    schema.ensure(connection)
+    assert rows(connection, "customer_segments") == before
+
+
+def test_a_fingerprint_knows_values_and_columns_but_no_order_of_rows():
+    frame = pd.DataFrame({"a": [1, 2, 3], "b": ["x", "y", None]})
+    same = runs.fingerprint(frame.sample(frac=1, random_state=1))
+    assert runs.fingerprint(frame) == same
+    assert runs.fingerprint(frame.assign(a=[1, 2, 4])) != same
+    assert runs.fingerprint(frame.rename(columns={"a": "c"})) != same
+
+
+def test_a_run_is_named_by_what_decides_its_result():
+    base = {"task": "churn", "model_version": "1", "as_of_date": None, "parameters": {"k": 1}}
+    ids = {
+        runs.Run(**{**base, **change}, data_fingerprint="f").run_id
+        for change in ({}, {"task": "x"}, {"model_version": "2"}, {"parameters": {"k": 2}})
+    }
+    assert len(ids) == 4
+    assert runs.Run(**base, data_fingerprint="g").run_id not in ids
+    assert runs.Run(**base, data_fingerprint="f").run_id in ids
+
+
+def test_an_unknown_table_is_refused(connection):
+    with pytest.raises(ValueError, match="no table"):
+        runs.write(
+            connection,
+            runs.Run("churn", "1", None, {}, ""),
+            runs.Result("ok", tables={"nonsense": pd.DataFrame()}),
+        )
