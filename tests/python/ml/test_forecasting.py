@@ -36,9 +36,10 @@ def english_shop() -> tuple[pd.DatetimeIndex, np.ndarray]:
     """Closed on Saturdays, English bank holidays, and from 24 December to 2 January."""
     dates = pd.date_range("2022-01-03", "2023-12-15")
     orders = np.full(len(dates), 20.0)
-    bank_holidays = pd.to_datetime(
-        "2022-01-03 2022-04-15 2022-04-18 2022-05-02 2022-06-02 2022-06-03 2022-08-29 2022-09-19 "
-        "2023-04-07 2023-04-10 2023-05-01 2023-05-08 2023-05-29 2023-08-28".split()
+    bank_holidays = pd.DatetimeIndex(
+        ["2022-01-03", "2022-04-15", "2022-04-18", "2022-05-02", "2022-06-02", "2022-06-03"]
+        + ["2022-08-29", "2022-09-19", "2023-04-07", "2023-04-10", "2023-05-01", "2023-05-08"]
+        + ["2023-05-29", "2023-08-28"]
     )
     year_end = pd.date_range("2022-12-24", "2023-01-02")
     orders[(dates.day_of_week == 5) | dates.isin(bank_holidays) | dates.isin(year_end)] = 0
