@@ -163,8 +163,12 @@ class DbtBuild(dg.ConfigurableResource):
             current_dbt_indirect_selection_env=None,
         )
         arguments = command("build", *selection, "--exclude-resource-type", "unit_test")
-        if indirect:
-            arguments += ["--indirect-selection", indirect]
+        # a part of the graph: without tests that also read what isn't there yet
+        is_part = select not in selection
+        if is_part and exclude:
+            arguments += ["--exclude", exclude]
+        if indirect or is_part:
+            arguments += ["--indirect-selection", indirect or "buildable"]
         checks = context.selected_asset_check_keys
         kinds: Counter[str] = Counter()
         with sole_builder(settings), progress.current().task(label) as task:

@@ -51,7 +51,10 @@ def prepare(settings: Settings) -> None:
         UserError: the folder for Dagster can't be written.
     """
     home = settings.home.resolve()
-    os.environ.update(settings.dbt_environment())
+    for name, value in settings.dbt_environment().items():
+        # with the sandbox, a host in the environment would read as a server of the user's
+        if name != "POSTGRES_HOST" or not settings.uses_sandbox_postgres:
+            os.environ[name] = value
     os.environ.setdefault("DBT_TARGET_PATH", str(target_path(settings)))
     os.environ.setdefault("DBT_LOG_PATH", str(home / "logs" / "dbt"))
     os.environ.setdefault("DAGSTER_HOME", str(home / "dagster"))

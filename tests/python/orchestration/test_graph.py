@@ -1,5 +1,6 @@
 """The asset graph: what is in it, and how it hangs together. It needs dbt's parser, but no data."""
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -16,14 +17,15 @@ BUILT = ("model", "seed", "snapshot")
 
 @pytest.fixture(scope="module")
 def definitions(servers: Settings) -> Iterator[dg.Definitions]:
-    with pytest.MonkeyPatch.context() as patch:
-        # the same as `warehouse` has: whichever comes first parses for both
-        patch.setenv("POSTGRES_DB", "warehouse_xs")
-        patch.setenv("DBT_TARGET_PATH", str(servers.home / "target" / "warehouse_xs"))
-        patch.setenv("DAGSTER_HOME", str(servers.home / "dagster"))
-        from orchestration.definitions import defs
+    before = dict(os.environ)
+    folder = servers.home / "target" / "warehouse_xs"
+    # the same as `warehouse` has: whichever comes first parses for both
+    os.environ.update(POSTGRES_DB="warehouse_xs", DBT_TARGET_PATH=str(folder))
+    from orchestration.definitions import defs
 
-        yield defs()
+    yield defs()
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +96,16 @@ def test_every_dbt_test_is_a_check(graph: Any) -> None:
     }
     assert tests
     assert tests <= {check.name for check in graph.asset_check_keys}
+
+
+def test_dbt_is_called_twice_in_a_refresh(definitions: dg.Definitions) -> None:
+    """Before the scores and after them; each further call would cost seconds."""
+    steps = {node.name for node in definitions.resolve_job_def("refresh").nodes}
+    tasks = {"forecasts", "customer_segments", "churn_scores"}
+    assert {name for name in steps if "ml__" not in name} == {
+        *("collections", "warehouse", "predictions", "reconciliation", "model_books")
+    }
+    assert {name.removeprefix("ml__") for name in steps if "ml__" in name} == tasks
 
 
 def test_unit_tests_stay_out(graph: Any) -> None:

@@ -104,6 +104,27 @@ def test_a_second_refresh_changes_nothing(warehouse: Settings) -> None:
     assert contents(warehouse) == before
 
 
+def test_one_asset_alone_can_be_materialised(
+    warehouse: Settings, home_of_dagster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the UI does for a selection: that model, its tests, and nothing else."""
+    for name, value in environment(warehouse).items():
+        monkeypatch.setenv(name, value)
+    from orchestration.definitions import defs
+
+    with dg.DagsterInstance.get() as instance:
+        result = (
+            defs()
+            .resolve_job_def("refresh")
+            .execute_in_process(
+                instance=instance, asset_selection=[dg.AssetKey(["core", "fct_orders"])]
+            )
+        )
+    made = result.get_asset_materialization_events()
+    assert [event.asset_key.path for event in made] == [["core", "fct_orders"]]
+    assert result.get_asset_check_evaluations()
+
+
 def test_runs_are_kept_with_rows_and_seconds(warehouse: Settings, home_of_dagster: None) -> None:
     from orchestration import project
 
