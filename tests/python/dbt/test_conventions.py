@@ -1,0 +1,253 @@
+"""The rules of the layers and of style, over the parsed project and the files themselves."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from loaders.settings import ROOT
+
+LAYERS = ("staging", "intermediate", "marts", "reporting", "features", "predictions", "quality")
+
+# What another engine does not know or reads differently; dbt's macros and ours stand for them.
+NOT_PORTABLE = {
+    r"::": "a cast as ::",
+    r"\bdistinct\s+on\b": "distinct on",
+    r"\bgenerate_series\b": "generate_series",
+    r"->>?|#>>?|@>": "a JSON operator",
+    r"\bjsonb?_\w+\s*\(": "a JSON function",
+    r"\bunnest\s*\(": "unnest",
+    r"\barray\s*\[": "an array literal",
+    r"=\s*any\s*\(": "= any()",
+    r"\bstring_agg\s*\(": "string_agg",
+    r"\s!?~\*?\s": "a regular-expression operator",
+    r"\bto_char\s*\(": "to_char",
+    r"\bage\s*\(": "age",
+    r"extract\s*\(\s*(epoch|dow)\b": "extract of epoch or dow",
+    r"\bat\s+time\s+zone\b": "at time zone",
+    r"\bon\s+conflict\b": "on conflict",
+    r"\bgen_random_uuid\b": "gen_random_uuid",
+    r"\b(current_date|now\s*\(\))": "the day on which it is built: use as_of_date()",
+    r"\bilike\b": "ilike",
+}
+SQL_FILES = [
+    path
+    for folder in ("models", "snapshots", "tests/dbt/generic", "tests/dbt/singular", "analyses")
+    for path in sorted((ROOT / folder).rglob("*.sql"))
+]
+YAML_FILES = [
+    path
+    for folder in ("models", "snapshots", "seeds", "macros", "tests/dbt")
+    for path in sorted((ROOT / folder).rglob("*.yml"))
+]
+
+
+def without_comments(sql: str) -> str:
+    """SQL without comments, expressions of Jinja and texts."""
+    sql = re.sub(r"\{#.*?#\}|\{\{.*?\}\}", " ", sql, flags=re.S)
+    sql = re.sub(r"--[^\n]*", " ", sql)
+    return re.sub(r"'[^']*'", "''", sql)
+
+
+def layer(node) -> str:
+    return node.fqn[1]
+
+
+@pytest.fixture(scope="module")
+def models(manifest):
+    return [
+        node
+        for node in manifest.nodes.values()
+        if node.resource_type == "model" and node.package_name == "ledgerline"
+    ]
+
+
+@pytest.fixture(scope="module")
+def tests(manifest):
+    return [node for node in manifest.nodes.values() if node.resource_type == "test"]
+
+
+def parents(manifest, node, kind: str) -> list:
+    nodes = {**manifest.nodes, **manifest.sources}
+    return [nodes[name] for name in node.depends_on.nodes if nodes[name].resource_type == kind]
+
+
+@pytest.mark.parametrize("pattern", NOT_PORTABLE, ids=NOT_PORTABLE.values())
+def test_portable_sql_outside_macros(pattern):
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0].strip()}"
+        for path in SQL_FILES
+        for match in re.finditer(pattern, without_comments(path.read_text()), re.I)
+    ]
+    assert found == []
+
+
+def test_the_lint_sees_what_it_bans():
+    bad = "select a::int, b->>'c', string_agg(d, ','), e at time zone 'UTC' from f where g ~ 'h'"
+    hits = {
+        name for pattern, name in NOT_PORTABLE.items() if re.search(pattern, without_comments(bad))
+    }
+    assert {"a cast as ::", "a JSON operator", "string_agg", "at time zone"} <= hits
+    assert "a regular-expression operator" in hits
+
+
+def test_data_tests_is_the_key():
+    found = []
+
+    def look(value, path):
+        if isinstance(value, dict):
+            if "tests" in value:
+                found.append(path)
+            for child in value.values():
+                look(child, path)
+        elif isinstance(value, list):
+            for child in value:
+                look(child, path)
+
+    for path in YAML_FILES:
+        look(yaml.safe_load(path.read_text()), str(path.relative_to(ROOT)))
+    assert found == []
+
+
+def test_folders_are_layers(models):
+    assert {layer(model) for model in models} <= {*LAYERS, "semantic"}
+
+
+def test_names_say_the_layer(models):
+    prefixes = {
+        "staging": ("stg_shop__",),
+        "intermediate": ("int_",),
+        "marts": ("dim_", "fct_", "bridge_"),
+        "reporting": ("agg_", "obt_"),
+    }
+    wrong = [
+        model.name
+        for model in models
+        if layer(model) in prefixes and not model.name.startswith(prefixes[layer(model)])
+    ]
+    assert wrong == []
+
+
+def test_staging_reads_one_source_and_no_model(manifest, models):
+    wrong = [
+        model.name
+        for model in models
+        if layer(model) == "staging"
+        and (len(parents(manifest, model, "source")) != 1 or parents(manifest, model, "model"))
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("above", "below"),
+    [
+        ("marts", {"intermediate", "marts", "staging"}),
+        ("reporting", {"marts", "reporting", "intermediate"}),
+        ("features", {"marts", "reporting", "features", "intermediate"}),
+    ],
+)
+def test_a_layer_reads_only_layers_under_it(manifest, models, above, below):
+    wrong = [
+        (model.name, parent.name)
+        for model in models
+        if layer(model) == above
+        for parent in parents(manifest, model, "model")
+        if layer(parent) not in below
+    ]
+    assert wrong == []
+
+
+def test_only_staging_proof_and_predictions_read_sources(manifest, models):
+    wrong = [
+        model.name
+        for model in models
+        if layer(model) not in ("staging", "quality", "predictions")
+        and parents(manifest, model, "source")
+    ]
+    assert wrong == []
+
+
+def test_no_model_stands_on_nothing(models):
+    assert [model.name for model in models if not model.depends_on.nodes] == []
+
+
+def test_every_model_has_a_grain_test(models, tests):
+    tested = {
+        test.attached_node
+        for test in tests
+        if getattr(test, "test_metadata", None)
+        and test.test_metadata.name in ("unique_grain", "unique")
+    }
+    assert [model.name for model in models if model.unique_id not in tested] == []
+
+
+def test_descriptions_begin_with_the_grain(models):
+    grain = re.compile("One row( per |: )")  # "One row: …" is a table of a single one
+    wrong = [m.name for m in models if not grain.match(m.description.strip())]
+    assert wrong == []
+
+
+def test_seeds_and_snapshots_are_described(manifest):
+    wrong = [
+        node.name
+        for node in manifest.nodes.values()
+        if node.resource_type in ("seed", "snapshot")
+        and not node.description.strip().startswith("One row per")
+    ]
+    assert wrong == []
+
+
+def test_columns_of_staging_and_of_public_models_are_described(models):
+    wrong = [
+        f"{model.name}.{column.name}"
+        for model in models
+        if layer(model) == "staging" or model.access == "public"
+        for column in model.columns.values()
+        if not column.description.strip()
+    ]
+    assert wrong == []
+
+
+def test_public_models_are_contracted(models):
+    wrong = [
+        model.name
+        for model in models
+        if model.access == "public" and not model.config.contract.enforced
+    ]
+    assert wrong == []
+
+
+def test_marts_are_public(models):
+    wrong = [m.name for m in models if layer(m) == "marts" and m.access != "public"]
+    assert wrong == []
+
+
+def test_sources_have_freshness(manifest):
+    wrong = [
+        source.name
+        for source in manifest.sources.values()
+        if not (source.loaded_at_field or source.loaded_at_query)
+        or not (source.freshness and source.freshness.warn_after)
+    ]
+    assert wrong == []
+
+
+def test_macros_are_documented_and_one_a_file(manifest):
+    ours = [
+        macro
+        for macro in manifest.macros.values()
+        if macro.package_name == "ledgerline"
+        and macro.original_file_path.startswith("macros/")
+        and not re.match(r"(default|postgres|spark)__", macro.name)
+    ]
+    files = [macro.original_file_path for macro in ours]
+    assert [file for file in set(files) if files.count(file) > 1] == []
+    wrong = [
+        macro.name
+        for macro in ours
+        if not macro.description.strip()
+        and not (ROOT / macro.original_file_path).read_text().startswith("{#")
+    ]
+    assert wrong == []
