@@ -28,7 +28,7 @@ from sandbox.store.stock import LOCATIONS, Movements, Stock
 from sandbox.store.truth import Ledger, day_text
 from sandbox.store.writer import Folder
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same seed gives other data than before."""
 
 
