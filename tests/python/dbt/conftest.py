@@ -74,11 +74,14 @@ def connection(pg_database: Settings) -> Any:
 
 
 @pytest.fixture
-def dbt(manifest: Manifest, dbt_environment: Callable[[str], list[str]]) -> Callable[..., Any]:
-    """Run a dbt command in the database that the environment names; returns dbt's result."""
+def dbt(pg_database: Settings, dbt_environment: Callable[[str], list[str]]) -> Callable[..., Any]:
+    """Run a dbt command in the test's own database; returns dbt's result."""
+    options = dbt_environment(pg_database.postgres_db)
+    parsed = dbtRunner().invoke(["parse", *options])  # a manifest names its database
+    assert parsed.success, parsed.exception
 
     def invoke(*arguments: str) -> Any:
-        return dbtRunner(manifest=manifest).invoke([*arguments, *dbt_environment("run")])
+        return dbtRunner(manifest=parsed.result).invoke([*arguments, *options])
 
     return invoke
 
