@@ -1,7 +1,8 @@
 """The I/O around the models: read features, compute, write the run. One function per task.
 
 Orchestration calls these; all else in this package is pure. Each takes an open connection and
-commits. A run that was computed before on the same data with the same code is confirmed, not repeated.
+commits. A run that was computed before on the same data with the same code is confirmed, not
+repeated.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from benchmarks.ml import frames
 from ml import evaluation, segmentation
@@ -92,7 +93,9 @@ def churn_scores(lines: pd.DataFrame) -> pd.DataFrame:
             horizon_days=90,
         )
         outcome = churn_models.labels(task.score)
-        for model, probability in churn_models.predict_all(task).items():
+        with threadpool_limits(1):  # idle threads would count as CPU-seconds
+            predictions = churn_models.predict_all(task)
+        for model, probability in predictions.items():
             rows.append(
                 {
                     "model": model,

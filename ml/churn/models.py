@@ -1,8 +1,8 @@
 """Churn models: probability that a customer doesn't order in the horizon.
 
 Every model is fitted to customers of past as-of dates whose horizon is over, and predicts for a
-later as-of date. Rows of one as-of date are never split at random: on *Online Retail II* that flatters
-the AUC of overlapping snapshots from .81 to .87.
+later as-of date. Rows of one as-of date are never split at random: on *Online Retail II* that
+flatters the AUC of overlapping snapshots from .81 to .87.
 """
 
 from __future__ import annotations

@@ -146,6 +146,19 @@ def test_the_schema_can_be_ensured_again(connection):
     assert rows(connection, "customer_segments") == before
 
 
+def test_reading_keeps_types_and_missing_values(connection):
+    frame = runs.read(
+        connection,
+        "select * from (values ('00a', 1, 1.50::numeric, true, date '2024-02-29'),"
+        " ('x,\"y', 2, null, null, null)) as t (key, n, amount, flag, day) order by n",
+    )
+    assert frame["key"].tolist() == ["00a", 'x,"y']
+    assert frame["n"].tolist() == [1, 2] and frame["n"].dtype == "int64"
+    assert frame["amount"].tolist()[0] == 1.5 and frame["amount"].isna().tolist() == [False, True]
+    assert frame["flag"].tolist()[0] is True and frame["flag"].isna().tolist() == [False, True]
+    assert frame["day"][0] == pd.Timestamp("2024-02-29") and frame["day"].isna()[1]
+
+
 def test_a_fingerprint_knows_values_and_columns_but_no_order_of_rows():
     frame = pd.DataFrame({"a": [1, 2, 3], "b": ["x", "y", None]})
     same = runs.fingerprint(frame.sample(frac=1, random_state=1))
