@@ -148,8 +148,8 @@ def predict(forecaster: Forecaster, horizon_days: int = HORIZON_DAYS) -> pd.Data
 
     Returns:
         One row per model and period: model, grain (`day`, or `year` for the total of the next 365
-        days, if there is a year of history), target_date (the first day of the period),
-        horizon_days (its last day, counted from the as-of date), yhat, lo80, hi80, lo95, hi95 (NaN
+        days, if there is a year of history, with a champion of its own), target_date (the first day of
+        the period), horizon_days (its last day, counted from the as-of date), yhat, lo80, hi80, lo95, hi95 (NaN
         without a backtest), is_closed (expected), is_champion. Bounds enclose yhat; nothing is
         below 0 where the series can't be.
     """
@@ -178,11 +178,13 @@ def predict(forecaster: Forecaster, horizon_days: int = HORIZON_DAYS) -> pd.Data
                 shut = closed[:horizon_days] & np.isfinite(lower)
                 lower[shut], upper[shut] = 0.0, 0.0
             days[f"lo{confidence * 100:.0f}"], days[f"hi{confidence * 100:.0f}"] = lower, upper
-        parts.append(days.assign(model=model))
-        if len(series.dates) >= FULL_YEAR_TRAIN_DAYS:
-            parts.append(_year(forecaster, model, forecasts[model].to_numpy(), future[0]))
+        parts.append(days.assign(model=model, is_champion=model == forecaster.champion))
+    if len(series.dates) >= FULL_YEAR_TRAIN_DAYS:
+        best = choose_year_champion(forecaster)
+        for model in dict.fromkeys((best, models.BASELINE)):
+            year = _year(forecaster, model, forecasts[model].to_numpy(), future[0])
+            parts.append(year.assign(is_champion=model == best))
     table = pd.concat(parts, ignore_index=True)
-    table["is_champion"] = table["model"] == forecaster.champion
     columns = ["model", "is_champion", "grain", "target_date", "horizon_days", "is_closed", "yhat"]
     return table[[*columns, "lo80", "hi80", "lo95", "hi95"]]
 
@@ -293,6 +295,23 @@ def choose_champion(backtest: pd.DataFrame) -> str:
         return models.BASELINE
     tied = better[better["wape"] <= better["wape"].min() + WAPE_TIE]
     return str(tied["rmse"].idxmin())
+
+
+def choose_year_champion(forecaster: Forecaster) -> str:
+    """The model whose totals over the longest window were least off.
+
+    What is best for 90 days, such as the level of the last four weeks, can be poor for a year.
+    """
+    spreads = {
+        model: total_spread(forecaster.backtest, model, forecaster.series.non_negative)
+        for model in (forecaster.champion, *models.BASE_MODELS, *models.ENSEMBLES)
+    }
+    known = {model: spread for model, spread in spreads.items() if spread}
+    if not known:
+        return forecaster.champion
+    longest = max(spread.window for spread in known.values())
+    comparable = {m: spread.scale for m, spread in known.items() if spread.window == longest}
+    return min(comparable, key=comparable.__getitem__)
 
 
 def conformal_backtest(backtest: pd.DataFrame, model: str, non_negative: bool) -> pd.DataFrame:

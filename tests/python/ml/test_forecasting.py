@@ -192,6 +192,18 @@ def test_the_champion_has_the_least_error_within_90_days():
     assert forecast.choose_champion(backtest_of(errors)) == "prophet"
 
 
+def test_the_year_has_a_champion_of_its_own(two_years):
+    """The best of the next weeks may be poor over a year: its totals decide, not its days."""
+    backtest = two_years.backtest.copy()
+    poor = (backtest["model"] == two_years.champion) & (backtest["days_ahead"] > 90)
+    assert poor.any()
+    right = backtest["model"] == "last_year"
+    backtest.loc[poor, "forecast"] *= 5
+    backtest.loc[right, "forecast"] = backtest.loc[right, "actual"]
+    changed = forecast.Forecaster(two_years.series, backtest, two_years.champion)
+    assert forecast.choose_year_champion(changed) == "last_year"
+
+
 def test_a_tie_goes_to_the_steadier_model():
     errors = {
         "seasonal_naive": [20, -20, 20, 0],
@@ -257,7 +269,8 @@ def test_a_longer_total_is_less_certain():
 def test_forecast_table(two_years):
     table = forecasting.predict(two_years)
     days = table[table["grain"] == "day"]
-    assert set(table["model"]) == {two_years.champion, models.BASELINE}
+    assert set(days["model"]) == {two_years.champion, models.BASELINE}
+    assert table.groupby("grain")["is_champion"].sum().to_dict() == {"day": 90, "year": 1}
     assert days.groupby("model").size().tolist() == [90, 90]
     assert (table[["yhat", "lo80", "hi80", "lo95", "hi95"]] >= 0).all().all()
     for low, high in (("lo95", "lo80"), ("lo80", "yhat"), ("yhat", "hi80"), ("hi80", "hi95")):
