@@ -148,10 +148,10 @@ def predict(forecaster: Forecaster, horizon_days: int = HORIZON_DAYS) -> pd.Data
 
     Returns:
         One row per model and period: model, grain (`day`, or `year` for the total of the next 365
-        days, if there is a year of history, with a champion of its own), target_date (the first day of
-        the period), horizon_days (its last day, counted from the as-of date), yhat, lo80, hi80, lo95, hi95 (NaN
-        without a backtest), is_closed (expected), is_champion. Bounds enclose yhat; nothing is
-        below 0 where the series can't be.
+        days, if there is a year of history, with a champion of its own), target_date (the first
+        day of the period), horizon_days (its last day, counted from the as-of date), yhat, lo80,
+        hi80, lo95, hi95 (NaN without a backtest), is_closed (expected), is_champion. Bounds
+        enclose yhat; nothing is below 0 where the series can't be.
     """
     series = forecaster.series
     history, rules = series.history()
