@@ -149,24 +149,26 @@ def home_of_dagster(warehouse: Settings, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.fixture
-def lost_order(warehouse: Settings) -> Iterator[None]:
-    """An order that staging has lost: a later refresh has no reason to read it again."""
+def lost_review(warehouse: Settings) -> Iterator[None]:
+    """A review that staging has lost: a later refresh has no reason to read it again."""
     with open_postgres(warehouse, autocommit=True) as conn:
         conn.execute(
-            "create table public.lost as select * from staging.stg_shop__orders"
-            " order by order_id limit 1"
+            "create table public.lost as select * from staging.stg_shop__reviews"
+            " order by review_id limit 1"
         )
-        lost = "delete from staging.stg_shop__orders where order_id in (select order_id from lost)"
+        lost = (
+            "delete from staging.stg_shop__reviews where review_id in (select review_id from lost)"
+        )
         conn.execute(lost)
         yield
         conn.execute(lost)
-        conn.execute("insert into staging.stg_shop__orders select * from public.lost")
+        conn.execute("insert into staging.stg_shop__reviews select * from public.lost")
         conn.execute("drop table public.lost")
     assert run("refresh", settings=warehouse).returncode == 0
 
 
 def test_a_refresh_that_does_not_reconcile_fails_and_names_it(
-    warehouse: Settings, lost_order: None
+    warehouse: Settings, lost_review: None
 ) -> None:
     from orchestration.defs.publish.reconciliation import broken_rows
 
@@ -179,9 +181,9 @@ def test_a_refresh_that_does_not_reconcile_fails_and_names_it(
     assert "score churn" not in done.stdout, "models learned from numbers that don't reconcile"
     with open_postgres(warehouse) as conn:
         key = dg.AssetKey(["quality", "recon_collections"])
-        [orders], total = broken_rows(conn, key)
-    assert orders["collection"] == "orders"
-    assert orders["staging_count"] == orders["raw_count"] - 1
+        [reviews], total = broken_rows(conn, key)
+    assert reviews["collection"] == "reviews"
+    assert reviews["staging_count"] == reviews["raw_count"] - 1
     assert total > 5
 
 
