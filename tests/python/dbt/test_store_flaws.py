@@ -151,8 +151,8 @@ def test_flaw_05_duplicate_people_are_one_person(shop: Shop) -> None:
             assert one, entry
             kinds.add(kind)
         else:  # a typo alone is no evidence, unless the shop merged the accounts itself
-            merged = {"03_deletes": shop.planted("03_deletes", "merged")}["03_deletes"]
-            assert one == bool(set(accounts) & set(merged)), entry
+            merged = set(shop.planted("03_deletes", "merged"))
+            assert one == bool(set(accounts) & merged), entry
     assert {"case", "plus_address"} <= kinds
 
 
@@ -164,7 +164,8 @@ def test_flaw_06_guests_are_people_by_email_or_phone(shop: Shop) -> None:
         " where bridge.identity_type = 'guest'"
     )
     guests = {order for order, row in shop.orders.items() if row["is_guest"] == "true"}
-    assert {row[0] for row in rows} >= guests & {row[0] for row in rows} and len(rows) > 150
+    present = {order for (order,) in shop.rows("select order_id from core.fct_orders")}
+    assert guests & present <= {row[0] for row in rows}
     assert all(of_order == of_bridge for _, _, of_order, of_bridge in rows)
     assert {rule for _, rule, _, _ in rows} >= {"email", "phone"}
     erased = {e["_id"] for e in shop.planted("20_erasure", "orders").values()}
@@ -200,8 +201,11 @@ def test_flaw_07_what_is_missing_stays_null_and_lowers_the_coverage(shop: Shop) 
         shop.one("select count(*) from core.fct_order_items where cost_source = 'price_history'")
         > 100
     )
-    missing = shop.truth("counts.json")["imperfections"]["07_missing"]["users.addresses.country"]
-    assert missing == shop.one("select count(*) from staging.stg_shop__users where country is null")
+    # an address without a country stays without one
+    counts = shop.truth("counts.json")["imperfections"]["07_missing"]
+    assert counts["users.addresses.country"] == shop.one(
+        "select count(*) from staging.stg_shop__users where country is null and city is not null"
+    )
 
 
 def test_flaw_08_values_in_other_types_are_read_as_what_they_mean(shop: Shop) -> None:
