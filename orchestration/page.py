@@ -145,10 +145,10 @@ def _groups(
 
 
 def _reconciliation(conn: psycopg.Connection) -> Group:
-    table = Table(box=None, padding=(0, 2, 0, 1), header_style="dim")
+    table = Table(box=None, padding=(0, 1), header_style="dim")
     table.add_column("", no_wrap=True)
     for step in ("source", "raw", "staging", "marts", "rejected", "deleted"):
-        table.add_column(step, justify="right")
+        table.add_column(step, justify="right", no_wrap=True)
     for row in _rows(conn, "quality.recon_collections", "collection"):
         table.add_row(
             _mark(row["is_reconciled"], row["collection"]),
@@ -177,15 +177,17 @@ def _further(settings: Settings, dataset: Dataset) -> Group:
     to = settings.postgres()
     which = dataset.selector
     table = _grid("left", "left")
-    table.add_row(f"make ui{which}", "Dagster: the graph, its runs, everything to run again")
+    table.add_row(f"make ui{which}", "Dagster: the graph, its runs, run it again")
     table.add_row(f"make docs{which}", "every table and column, with lineage")
     table.add_row(f"make psql{which}", "a SQL prompt")
-    address = f"postgresql://{to['user']}@{to['host']}:{to['port']}/{to['dbname']}"
-    address = f"postgresql://{to['user']}@{to['host']}:{to['port']}/{to['dbname']}"
-    table.add_row("Power BI, Tableau", address)
-    table.add_row("", "schemas core, finance, reporting, predictions, quality")
-    table.add_row("", f"password in {_password_place(settings)}")
-    return _section("Look further", table)
+    tools = (
+        "Power BI, Tableau and others connect with their PostgreSQL driver to",
+        f"  postgresql://{to['user']}@{to['host']}:{to['port']}/{to['dbname']}",
+        "  schemas core, finance, reporting, predictions, quality",
+        f"  password in {_password_place(settings)}",
+    )
+    lines = (Text(f" {line}", no_wrap=True, overflow="ignore") for line in tools)
+    return _section("Look further", table, *lines)
 
 
 def _password_place(settings: Settings) -> str:
