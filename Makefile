@@ -66,7 +66,7 @@ docs: $(READY) ## dbt's documentation with lineage, in the browser
 psql: $(READY) ## a SQL prompt on the warehouse [ARGS="-c 'select 1'"]
 	$(RUN) psql $(ARGS)
 
-lint: $(READY) ## ruff, yamllint and sqlfluff
+lint: $(READY) ## ruff and yamllint (SQL: .venv/bin/sqlfluff lint models)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/yamllint --strict .
