@@ -17,7 +17,7 @@ from loaders.settings import Settings
 
 pytestmark = [pytest.mark.servers, pytest.mark.dbt, pytest.mark.slow]
 
-PROOF = ("build", "--select", "recon_money", "recon_collections")
+MODELS = ("recon_collections", "recon_money")
 LARGE_SALE = (
     "(select entry_id from finance.fct_sales_ledger where entry_type = 'sale' and is_countable"
     " order by amount desc, entry_id limit 1)"
@@ -78,73 +78,81 @@ BREAKS = {
 
 @dataclass
 class Copy:
-    """A database made anew from the built warehouse for each test, always of one name.
+    """A copy of the built warehouse that may be broken."""
 
-    dbt's parsed manifest names its database, so one name saves a parse a test.
-    """
-
-    warehouse: Settings
-    name: str
+    settings: Settings
+    recon: dict[str, str]
+    """SQL of each reconciliation model, as dbt compiles it."""
     build: Callable[[], Any]
 
-    def renew(self) -> None:
-        """Drop it and copy the warehouse again."""
-        self.drop()
-        name, template = sql.Identifier(self.name), sql.Identifier(self.warehouse.postgres_db)
-        with psycopg.connect(**self.warehouse.postgres("postgres"), autocommit=True) as admin:
-            admin.execute(sql.SQL("create database {} template {}").format(name, template))
+    def unreconciled(self, connection: psycopg.Connection[Any]) -> dict[str, int]:
+        """Rows per reconciliation model that do not hold, as this connection sees the data."""
+        return {
+            name: connection.execute(
+                f"select count(*) from ({statement}) as recon where not is_reconciled"
+            ).fetchone()[0]
+            for name, statement in self.recon.items()
+        }
 
-    @retry(
-        retry=retry_if_exception_type(psycopg.errors.InsufficientPrivilege),
-        stop=stop_after_delay(30),
-        wait=wait_fixed(0.2),
-    )
-    def drop(self) -> None:
-        """Drop it; an autovacuum worker in it can't be ended by us, only waited for."""
-        statement = sql.SQL("drop database if exists {} with (force)")
-        with psycopg.connect(**self.warehouse.postgres("postgres"), autocommit=True) as admin:
-            admin.execute(statement.format(sql.Identifier(self.name)))
 
-    def execute(self, statement: str) -> psycopg.Cursor[Any]:
-        """Run one statement in it."""
-        with psycopg.connect(**self.warehouse.postgres(self.name), autocommit=True) as connection:
-            return connection.execute(statement)
+@retry(
+    retry=retry_if_exception_type(psycopg.errors.InsufficientPrivilege),
+    stop=stop_after_delay(30),
+    wait=wait_fixed(0.2),
+)
+def drop(settings: Settings) -> None:
+    """Drop the database; an autovacuum worker in it can't be ended by us, only waited for."""
+    statement = sql.SQL("drop database if exists {} with (force)")
+    with psycopg.connect(**settings.postgres("postgres"), autocommit=True) as admin:
+        admin.execute(statement.format(sql.Identifier(settings.postgres_db)))
 
 
 @pytest.fixture(scope="module")
-def proof(warehouse: Settings, dbt_environment: Callable[[str], list[str]]) -> Iterator[Copy]:
-    """The copy, with dbt parsed for it."""
-    name = f"copy_{secrets.token_hex(6)}"
+def copy(warehouse: Settings, dbt_environment: Callable[[str], list[str]]) -> Iterator[Copy]:
+    """One copy for the module: whoever breaks it rolls back, but for the last test."""
+    settings = warehouse.model_copy(update={"postgres_db": f"copy_{secrets.token_hex(6)}"})
+    with psycopg.connect(**warehouse.postgres("postgres"), autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("create database {} template {}").format(
+                sql.Identifier(settings.postgres_db), sql.Identifier(warehouse.postgres_db)
+            )
+        )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("POSTGRES_DB", name)
-        options = dbt_environment(name)
-        parsed = dbtRunner().invoke(["parse", *options])
-        assert parsed.success, parsed.exception
-        runner = dbtRunner(manifest=parsed.result)
-        made = Copy(warehouse, name, lambda: runner.invoke([*PROOF, *options]))
-        yield made
-    made.drop()
-
-
-@pytest.fixture
-def copy(proof: Copy) -> Copy:
-    """A fresh copy of the warehouse that may be broken."""
-    proof.renew()
-    return proof
+        patch.setenv("POSTGRES_DB", settings.postgres_db)
+        options = dbt_environment(settings.postgres_db)
+        compiled = dbtRunner().invoke(["compile", "--select", *MODELS, *options])
+        assert compiled.success, compiled.exception
+        recon = {
+            entry.node.name: entry.node.compiled_code
+            for entry in compiled.result
+            if entry.node.name in MODELS
+        }
+        runner = dbtRunner()
+        yield Copy(settings, recon, lambda: runner.invoke(["build", "--select", *MODELS, *options]))
+    drop(settings)
 
 
 def test_a_sound_warehouse_is_reconciled(copy: Copy) -> None:
-    result = copy.build()
-    assert result.success, result.exception
-    assert copy.execute(
-        "select count(*) > 5000, bool_and(is_reconciled) from quality.recon_money"
-    ).fetchone() == (True, True)
+    with psycopg.connect(**copy.settings.postgres()) as connection:
+        assert copy.unreconciled(connection) == dict.fromkeys(MODELS, 0)
+        rows = connection.execute("select count(*) from quality.recon_money").fetchone()
+    assert rows is not None
+    assert rows[0] > 5_000
 
 
 @pytest.mark.parametrize("how", BREAKS)
-def test_a_broken_warehouse_is_caught(copy: Copy, how: str) -> None:
-    assert copy.execute(BREAKS[how]).rowcount == 1
+def test_a_broken_warehouse_is_seen(copy: Copy, how: str) -> None:
+    with psycopg.connect(**copy.settings.postgres()) as connection:
+        assert connection.execute(BREAKS[how]).rowcount == 1
+        assert sum(copy.unreconciled(connection).values()) > 0
+        connection.rollback()
+
+
+def test_a_build_fails_on_a_broken_warehouse(copy: Copy) -> None:
+    assert copy.build().success
+    with psycopg.connect(**copy.settings.postgres()) as connection:
+        connection.execute(BREAKS["a sign is flipped"])
     result = copy.build()
     assert not result.success
-    failed = {entry.node.name for entry in result.result if entry.status == "fail"}
-    assert any(name.startswith("expression_is_true_recon_") for name in failed), result.exception
+    failed = [entry.node.name for entry in result.result if entry.status == "fail"]
+    assert failed == ["expression_is_true_recon_money_is_reconciled"], result.exception
