@@ -37,7 +37,7 @@ demo: $(READY) ## a shop from MongoDB to marts, models and a page of numbers [PR
 	$(RUN) demo $(FILES) $(ARGS)
 
 test: lint ## every check and test, against real servers of its own; ends with pytest's summary
-	@$(BIN)/pytest -q $(ARGS)
+	@$(BIN)/pytest -q --numprocesses logical --maxprocesses 4 --dist loadgroup $(ARGS)
 
 up: $(READY) ## start the sandbox's PostgreSQL and MongoDB-protocol server (nothing if yours are set)
 	$(RUN) up
@@ -78,4 +78,4 @@ clean: $(READY) ## stop the servers and remove what was built [CLEAN_DATA=1 also
 	$(RUN) down
 	@rm -rf target logs .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
-	@$(if $(CLEAN_DATA),rm -rf .ledgerline && echo "Removed .ledgerline: all sandbox data is gone",echo "Kept .ledgerline (data): make clean CLEAN_DATA=1 drops it")
+	@$(if $(CLEAN_DATA),$(BIN)/ledgerline down --wipe && rm -rf .ledgerline && echo "Removed .ledgerline: all sandbox data is gone",echo "Kept .ledgerline (data): make clean CLEAN_DATA=1 drops it")

@@ -51,6 +51,14 @@ def pytest_sessionstart() -> None:
             manager.wipe(Settings().model_copy(update={"home": left}))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes share the tests: one has all that need the warehouse, else by file."""
+    for item in items:
+        needs_warehouse = "warehouse" in getattr(item, "fixturenames", ())
+        group = "warehouse" if needs_warehouse else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def pytest_unconfigure() -> None:
     manager.wipe(Settings())
     shutil.rmtree(os.environ["LEDGERLINE_HOME"], ignore_errors=True)
@@ -90,7 +98,7 @@ def mongo_database(
     monkeypatch.setenv("MONGODB_DATABASE", name)
     with pymongo.MongoClient(servers.mongodb()) as client:
         yield client[name]
-        client.drop_database(name)
+        # not dropped: that takes this server many seconds, and its folder goes with the session
 
 
 @pytest.fixture(scope="session")
