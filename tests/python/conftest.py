@@ -52,7 +52,7 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes share the tests: one has all that need the warehouse, else by file."""
+    """Processes that share the tests: one has all that need the warehouse, else by file."""
     for item in items:
         needs_warehouse = "warehouse" in getattr(item, "fixturenames", ())
         group = "warehouse" if needs_warehouse else str(item.path)
