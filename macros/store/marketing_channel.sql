@@ -1,11 +1,3 @@
-{#
-    The marketing channel of a visit by its utm tags: a short form of the grouping that GA4 documents.
-    Case and spaces do not matter; a tag that fits no rule is 'other', no tags at all is 'direct'.
-
-    Arguments:
-        source: utm_source, a text expression.
-        medium: utm_medium, a text expression.
-#}
 {% macro marketing_channel(source, medium) -%}
 {%- set s = "lower(trim(" ~ source ~ "))" -%}
 {%- set m = "replace(replace(lower(trim(" ~ medium ~ ")), '-', '_'), ' ', '_')" -%}
