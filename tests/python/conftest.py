@@ -51,6 +51,7 @@ def pytest_sessionstart() -> None:
             manager.wipe(Settings().model_copy(update={"home": left}))
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Processes that share the tests: one has all that need the warehouse, else by file."""
     for item in items:

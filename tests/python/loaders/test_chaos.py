@@ -31,6 +31,11 @@ AT_THE_FIRST_CHANGED_ROW = "lock table raw.orders in share mode"
 BEFORE_THE_STATE = "lock table ops.watermarks in share mode"
 BEFORE_THE_RUN_IS_NOTED = "lock table ops.load_runs in share mode"
 
+WAITING = (
+    "select count(*) from pg_stat_activity where datname = current_database() "
+    "and application_name = 'ledgerline loader' and wait_event_type = 'Lock'"
+)
+
 
 def fill(shop, count=3000):
     shop.orders.insert_many(
@@ -71,11 +76,7 @@ def kill_at(warehouse, mode, lock):
     with open_postgres(warehouse.settings) as other:
         other.execute(lock)
         process = start(mode)
-        waiting = (
-            "select count(*) from pg_stat_activity where datname = current_database() "
-            "and application_name = 'ledgerline loader' and wait_event_type = 'Lock'"
-        )
-        wait_until(lambda: process.poll() is not None or warehouse.one(waiting))
+        wait_until(lambda: process.poll() is not None or warehouse.one(WAITING))
         kill(process)
         other.rollback()
 
@@ -125,13 +126,22 @@ def test_killed_first_load_and_rerun_ends_as_undisturbed(warehouse, shop, share)
     fill(shop, count)
     shop.reviews.insert_one({"_id": 1})
     warehouse.load("reviews")  # makes the schemas
-    process = start("full")
     copied = (
         "select coalesce(max(tuples_processed), 0) from pg_stat_progress_copy "
         "where datname = current_database()"
     )
-    wait_until(lambda: process.poll() is not None or warehouse.one(copied) > share * count)
-    kill(process)
+    with open_postgres(warehouse.settings) as other:
+        other.execute(BEFORE_THE_STATE)  # it can't end before it is killed
+        process = start("full")
+        wait_until(
+            lambda: (
+                process.poll() is not None
+                or warehouse.one(WAITING)
+                or warehouse.one(copied) > share * count
+            )
+        )
+        kill(process)
+        other.rollback()
     assert_nothing_is_left(warehouse)
     assert warehouse.state("orders") == {}
     assert warehouse.one("select count(*) from ops.watermarks where collection = 'orders'") == 0
