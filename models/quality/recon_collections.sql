@@ -61,7 +61,9 @@ counted as (
     select
         '{{ collection }}' as collection,
         (select count(*) from {{ source('shop', collection) }}) as raw_count,
-        (select count(*) from {{ source('shop', collection) }} where _deleted_at is null) as raw_live_count,
+        (select count(_id) from {{ source('shop', collection) }}) - (
+            select count(_deleted_at) from {{ source('shop', collection) }}
+        ) as raw_live_count,
         (select count(distinct {{ staging_id }}) from {{ ref(staging) }}) as staging_count,
         {% if mart -%}
         (

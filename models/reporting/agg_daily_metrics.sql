@@ -270,7 +270,7 @@ daily as (
 derived as (
 
     select
-        daily.*,
+        *,
         gross_sales_amount - discount_amount - returns_amount as net_sales_amount,
         gross_sales_amount - discount_amount - returns_amount + shipping_amount + tax_amount as total_sales_amount,
         -- what is lost on goodwill, fees, bad debt and donations is a cost
@@ -282,7 +282,7 @@ derived as (
 windowed as (
 
     select
-        derived.*,
+        *,
         {% for days in average_windows -%}
         case
             when count(*) over (

@@ -188,7 +188,7 @@ grouped as (
 ranked as (
 
     select
-        grouped.*,
+        *,
         row_number() over (
             partition by person_label
             order by

@@ -23,7 +23,7 @@ rates as (
 ranked as (
 
     select
-        days.*,
+        *,
         row_number() over (
             partition by campaign_id, spend_date
             order by

@@ -53,7 +53,7 @@ shipping_discounts as (
 ranked_payments as (
 
     select
-        payments.*,
+        *,
         row_number() over (
             partition by order_id
             order by

@@ -89,7 +89,7 @@ listed as (
 weighted as (
 
     select
-        listed.*,
+        *,
         -- lines that an order discount is spread over; gift cards are money, not goods
         case
             when line_kind <> 'gift_card' and list_amount > line_discount_amount
@@ -103,7 +103,7 @@ weighted as (
 bases as (
 
     select
-        weighted.*,
+        *,
         sum(discountable_amount) over (partition by order_id) as discount_base,
         sum(case when discountable_amount > 0 then 1 else 0 end) over (
             partition by order_id
@@ -117,7 +117,7 @@ bases as (
 capped as (
 
     select
-        bases.*,
+        *,
         least(order_discount_amount, discount_base) as spread_amount
     from bases
 
@@ -126,7 +126,7 @@ capped as (
 shared as (
 
     select
-        capped.*,
+        *,
         case
             when discountable_amount > 0
                 then {{ round_to_decimals('spread_amount * discountable_amount / discount_base', 'currency_decimals') }}
@@ -140,7 +140,7 @@ shared as (
 allocated as (
 
     select
-        shared.*,
+        *,
         case
             when discountable_amount > 0 and lines_left = 1
                 then spread_amount - (sum(discount_share) over (partition by order_id) - discount_share)
@@ -153,7 +153,7 @@ allocated as (
 discounted as (
 
     select
-        allocated.*,
+        *,
         line_discount_amount + allocated_discount_amount as priced_discount_amount,
         list_amount - line_discount_amount - allocated_discount_amount as priced_net_amount
     from allocated
@@ -163,7 +163,7 @@ discounted as (
 split as (
 
     select
-        discounted.*,
+        *,
         case
             when is_tax_included and tax_rate <> 0
                 then {{ round_to_decimals('list_amount / (1 + tax_rate)', 'currency_decimals') }}
@@ -181,7 +181,7 @@ split as (
 taxed as (
 
     select
-        split.*,
+        *,
         case
             when tax_rate = 0 then 0
             when is_tax_included then priced_net_amount - (gross_presentment - discount_presentment)
@@ -194,7 +194,7 @@ taxed as (
 converted as (
 
     select
-        taxed.*,
+        *,
         {{ to_store_currency('gross_presentment') }} as gross_amount,
         {{ to_store_currency('discount_presentment') }} as discount_amount,
         {{ to_store_currency('tax_presentment') }} as tax_amount

@@ -137,7 +137,7 @@ combined as (
 dated as (
 
     select
-        combined.*,
+        *,
         {{ local_date('ordered_at') }} as order_date
     from combined
 
@@ -173,7 +173,7 @@ converted as (
 reasoned as (
 
     select
-        converted.*,
+        *,
         case
             when is_duplicate then 'duplicate'
             when is_deleted then 'deleted'

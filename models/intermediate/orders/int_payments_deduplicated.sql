@@ -10,7 +10,7 @@ payments as (
 ranked as (
 
     select
-        payments.*,
+        *,
         row_number() over (
             partition by order_id, payment_id
             order by

@@ -23,7 +23,7 @@ order_lines as (
 named_lines as (
 
     select
-        order_lines.*,
+        *,
         row_number() over (
             partition by order_id, line_id
             order by line_position asc

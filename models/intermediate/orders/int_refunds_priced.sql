@@ -17,7 +17,7 @@ orders as (
 ranked as (
 
     select
-        refunds.*,
+        *,
         row_number() over (
             partition by order_id, coalesce(refund_id, 'position ' || cast(position as {{ dbt.type_string() }}))
             order by position asc

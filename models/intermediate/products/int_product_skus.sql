@@ -95,7 +95,7 @@ sold as (
 ranked as (
 
     select
-        sold.*,
+        *,
         row_number() over (
             partition by sku
             order by

@@ -84,10 +84,10 @@ joined as (
 measured as (
 
     select
-        joined.*,
+        *,
         case when measure = 'sale' then gross_amount else 0 end as gross_sales_amount,
         case
-            when measure = 'sale' then joined.discount_amount
+            when measure = 'sale' then discount_amount
             when measure = 'discount' then -(net_amount - other_refund_amount)
             else 0
         end as all_discount_amount,
@@ -130,7 +130,10 @@ final as (
         cast(shipping_amount as {{ type_money() }}) as shipping_amount,
         cast(adjustment_amount as {{ type_money() }}) as adjustment_amount,
         cast(gift_card_amount as {{ type_money() }}) as gift_card_amount,
-        cast(case when measure in ('gift_card', 'test') then 0 else tax_amount - refunded_tax_amount end as {{ type_money() }}) as tax_amount,
+        cast(
+            case when measure in ('gift_card', 'test') then 0 else tax_amount - refunded_tax_amount end
+            as {{ type_money() }}
+        ) as tax_amount,
         cast(unit_cost_amount as {{ type_money() }}) as unit_cost_amount,
         cast(cogs_amount - restocked_cogs_amount as {{ type_money() }}) as cogs_amount,
         is_countable,

@@ -220,7 +220,7 @@ joined as (
 sequenced as (
 
     select
-        joined.*,
+        *,
         case
             when is_countable
                 then row_number() over (

@@ -30,8 +30,10 @@ final as (
         orders.currency,
         cast(payments.payment_position as {{ dbt.type_int() }}) as payment_position,
         cast(payments.amount as {{ type_money() }}) as presentment_amount,
-        cast({{ to_store_currency('payments.amount', 'orders.currency', 'orders.fx_rate') }} as {{ type_money() }}) as payment_amount,
-        cast({{ to_store_currency('payments.fee', 'orders.currency', 'orders.fx_rate') }} as {{ type_money() }}) as fee_amount,
+        cast({{ to_store_currency('payments.amount', 'orders.currency', 'orders.fx_rate') }} as {{ type_money() }})
+            as payment_amount,
+        cast({{ to_store_currency('payments.fee', 'orders.currency', 'orders.fx_rate') }} as {{ type_money() }})
+            as fee_amount,
         payments.is_captured,
         payments.is_duplicate,
         payments.is_captured and not payments.is_duplicate and orders.is_money_countable as is_countable,
