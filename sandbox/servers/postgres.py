@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -85,8 +86,10 @@ class Postgres:
             if pid := processes.find(["-D", str(data)]):
                 processes.stop(pid, signal.SIGQUIT, 30, ["-D", str(data)])
             shutil.rmtree(data)
-        half = place / "postgres.new"
-        shutil.rmtree(half, ignore_errors=True)
+        for left in place.glob("postgres-*.new"):
+            shutil.rmtree(left, ignore_errors=True)
+        # a name of its own: what a killed set-up started may still work, and clean up, in the last one
+        half = place / f"postgres-{secrets.token_hex(4)}.new"
         half.mkdir(mode=0o700)
         user.own(half)
         self._run(
