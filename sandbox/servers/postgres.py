@@ -88,7 +88,7 @@ class Postgres:
             shutil.rmtree(data)
         for left in place.glob("postgres-*.new"):
             shutil.rmtree(left, ignore_errors=True)
-        # a name of its own: what a killed set-up started may still work, and clean up, in the last one
+        # a name of its own: what a killed set-up started may still clean up the last one
         half = place / f"postgres-{secrets.token_hex(4)}.new"
         half.mkdir(mode=0o700)
         user.own(half)
