@@ -213,6 +213,8 @@ class Flaws:
             self.log.drifted("orders", identifier, path, kind, stored, str(true))
 
         kind = number % 13
+        if places == 3 and kind in (0, 3):
+            kind = 2  # "6,990" could as well be six thousand: nobody could read it back
         if kind == 0:
             item["unit_price"] = str(price).replace(".", ",")
             note("items.0.unit_price", "price_comma_text", item["unit_price"], price)
