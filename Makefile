@@ -48,7 +48,7 @@ down: $(READY) ## stop the sandbox's servers; the data stays
 status: $(READY) ## which servers run, where, how large, and how to connect
 	$(RUN) status
 
-load: $(READY) ## MongoDB into the raw schema: only what changed [ARGS="--full"]
+load: $(READY) ## MongoDB into the raw schema: only what changed [ARGS="--mode full"]
 	$(RUN) load $(ARGS)
 
 build: $(READY) ## dbt build: models, snapshots and tests [ARGS="--select fct_orders+"]
