@@ -21,6 +21,7 @@ import psutil
 import psycopg
 import pymongo
 import pytest
+from databases import drop_database
 from psycopg import sql
 from pymongo.database import Database
 
@@ -86,8 +87,8 @@ def pg_database(servers: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setenv("POSTGRES_DB", name)
     with psycopg.connect(**servers.postgres("postgres"), autocommit=True) as connection:
         connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-        yield Settings()
-        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+    yield Settings()
+    drop_database(servers, name)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pymongo
 import pytest
+from databases import drop_database
 from psycopg import sql
 from shop import ledgerline
 
@@ -31,8 +32,8 @@ def living(servers: Settings) -> Iterator[Settings]:
     settings = servers.model_copy(update={"postgres_db": name, "mongodb_database": name})
     with psycopg.connect(**servers.postgres("postgres"), autocommit=True) as admin:
         admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-        yield settings
-        admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+    yield settings
+    drop_database(servers, name)
     with pymongo.MongoClient(servers.mongodb()) as client:
         client.drop_database(name)
 

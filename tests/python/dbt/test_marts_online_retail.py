@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pymongo
 import pytest
+from databases import drop_database
 from psycopg import sql
 from shop import ledgerline
 
@@ -83,7 +84,7 @@ def warehouse(
         ledgerline(settings, "dbt", "build", "--exclude-resource-type", "unit_test")
         with psycopg.connect(**settings.postgres()) as connection:
             yield connection
-        admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+    drop_database(servers, name)
     with pymongo.MongoClient(servers.mongodb()) as client:
         client.drop_database(name)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from databases import drop_database
 from dbt.cli.main import dbtRunner
 from psycopg import sql
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from loaders.settings import Settings
 
@@ -95,18 +95,6 @@ class Copy:
         }
 
 
-@retry(
-    retry=retry_if_exception_type(psycopg.errors.InsufficientPrivilege),
-    stop=stop_after_delay(30),
-    wait=wait_fixed(0.2),
-)
-def drop(settings: Settings) -> None:
-    """Drop the database; an autovacuum worker in it can't be ended by us, only waited for."""
-    statement = sql.SQL("drop database if exists {} with (force)")
-    with psycopg.connect(**settings.postgres("postgres"), autocommit=True) as admin:
-        admin.execute(statement.format(sql.Identifier(settings.postgres_db)))
-
-
 @pytest.fixture(scope="module")
 def copy(warehouse: Settings, dbt_environment: Callable[[str], list[str]]) -> Iterator[Copy]:
     """One copy for the module: whoever breaks it rolls back, but for the last test."""
@@ -129,7 +117,7 @@ def copy(warehouse: Settings, dbt_environment: Callable[[str], list[str]]) -> It
         }
         runner = dbtRunner()
         yield Copy(settings, recon, lambda: runner.invoke(["build", "--select", *MODELS, *options]))
-    drop(settings)
+    drop_database(settings, settings.postgres_db)
 
 
 def test_a_sound_warehouse_is_reconciled(copy: Copy) -> None:
