@@ -82,7 +82,7 @@ class Reading:
         if not isinstance(value, str) or not self.dates:
             return self.any(value)
         try:
-            return self.any(datetime.strptime(value.strip(), self.dates))  # noqa: DTZ007 - below
+            return self.any(datetime.strptime(value.strip(), self.dates))  # noqa: DTZ007 -- see above
         except ValueError:
             return value
 

@@ -127,7 +127,7 @@ class Batch:
             slices,
         )
         for statement in indexes:
-            self.conn.execute(statement)  # type: ignore[arg-type] # text of the catalogue
+            self.conn.execute(statement)  # text of the catalogue
         self._run("alter table {table} alter _loaded_at drop default, alter _batch_id drop default")
         self._run("analyze {table}")
         self.counts.inserted = self._count("select count(*) from {table}")

@@ -172,7 +172,7 @@ def write(connection: psycopg.Connection[Any], run: Run, result: Result) -> None
         cursor.execute("select pg_advisory_xact_lock(hashtext(%s))", [run.run_id])
         cursor.execute("delete from ml.runs where run_id = %s", [run.run_id])
         cursor.execute("select clock_timestamp()")
-        scored_at = cursor.fetchone()[0]  # type: ignore[index]
+        scored_at = cursor.fetchone()[0]
         record = {
             "run_id": run.run_id,
             "task": run.task,

@@ -70,7 +70,7 @@ def _section(title: str, *parts: RenderableType) -> Group:
 def _grid(*justify: str) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 1), pad_edge=True)
     for side in justify:
-        table.add_column(justify=side)  # type: ignore[arg-type]
+        table.add_column(justify=side)
     return table
 
 

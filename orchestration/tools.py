@@ -34,7 +34,7 @@ def dbt(context: typer.Context) -> None:
     raise typer.Exit(_dbt(settings, *context.args))
 
 
-dbt.context_settings = _PASS_ALL  # type: ignore[attr-defined]
+dbt.context_settings = _PASS_ALL
 
 
 def psql(context: typer.Context) -> None:
@@ -51,10 +51,10 @@ def psql(context: typer.Context) -> None:
         "PGDATABASE": str(to["dbname"]),
         "PGOPTIONS": "-c search_path=core,finance,reporting,predictions,quality,public",
     }
-    os.execve(_psql_binary(), ["psql", *context.args], environment)  # noqa: S606
+    os.execve(_psql_binary(), ["psql", *context.args], environment)  # noqa: S606 -- no shell is wanted
 
 
-psql.context_settings = _PASS_ALL  # type: ignore[attr-defined]
+psql.context_settings = _PASS_ALL
 
 
 def ui(
@@ -72,7 +72,7 @@ def ui(
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     # in place of this process, so that Ctrl-C and signals reach it directly
     os.chdir(ROOT)
-    os.execv(command[0], [*command, "--host", LOOPBACK, "--port", str(port)])  # noqa: S606
+    os.execv(command[0], [*command, "--host", LOOPBACK, "--port", str(port)])  # noqa: S606 -- no shell is wanted
 
 
 def docs(

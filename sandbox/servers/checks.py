@@ -145,7 +145,7 @@ def _refused(where: str, settings: Settings) -> str:
 
 
 def _seeds(client: object) -> list[tuple[str, int]]:
-    return sorted(client.topology_description.server_descriptions())  # type: ignore[attr-defined]
+    return sorted(client.topology_description.server_descriptions())
 
 
 def _first_line(problem: Exception) -> str:

@@ -94,7 +94,7 @@ def test_failing_set_up_leaves_no_stamp(tmp_path: Path) -> None:
     stamp = tmp_path / "stamp"
     nowhere = {"PIP_NO_INDEX": "1", "UV_OFFLINE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     done = subprocess.run(
-        [sys._base_executable, str(script), str(stamp)],  # type: ignore[attr-defined]
+        [sys._base_executable, str(script), str(stamp)],
         env={**os.environ, **nowhere},
         capture_output=True,
         text=True,

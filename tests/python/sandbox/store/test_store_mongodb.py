@@ -112,11 +112,11 @@ def test_killed_while_inserting_and_run_again(tiny: Path, mongo_database: Databa
     assert process.stdout.readline() == b"now\n"
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert into.marker(mongo_database)["state"] == "partly"  # type: ignore[index]
+    assert into.marker(mongo_database)["state"] == "partly"
     assert into.insert(tiny, mongo_database, progress=silent)
     stored = contents(mongo_database)
     assert {name: len(docs) for name, docs in stored.items()} == counts_of(tiny)
-    assert into.marker(mongo_database)["state"] == "whole"  # type: ignore[index]
+    assert into.marker(mongo_database)["state"] == "whole"
 
 
 @pytest.fixture
