@@ -123,7 +123,7 @@ class Batch:
         indexes = self._drop_indexes()
         self._make_temporary("odd")
         self._copy(
-            "copy {table} (_id, _source_ts, _doc_hash, doc) from stdin with (format text, null '')",
+            "copy {table} (_id, _source_ts, _doc_hash, _types, doc) from stdin with (format text, null '')",
             slices,
         )
         for statement in indexes:
@@ -174,6 +174,22 @@ class Batch:
         self._keep_odd(
             arrived=sql.Identifier("pg_temp", "ledgerline_stage"),
             seen=sql.Identifier("pg_temp", seen) if seen else None,
+        )
+
+    def mark_deleted(self, identities: Iterable[str]) -> None:
+        """Mark rows as gone from the source; ids that raw hasn't are passed over."""
+        gone = list(identities)
+        self.counts.deleted += self._changes(
+            """
+            update {table} as raw
+            set _deleted_at = {at}, _loaded_at = {at}, _batch_id = {batch}
+            where _deleted_at is null and _id = any({gone})
+            """,
+            gone=sql.Literal(gone),
+        )
+        self._run(
+            "delete from ops.quarantine where collection = {collection} and _id = any({gone})",
+            gone=sql.Literal(gone),
         )
 
     def note_seen(self, slices: Iterable[Slice]) -> None:
@@ -363,7 +379,7 @@ class Batch:
 
     def _make_temporary(self, kind: str) -> None:
         columns = {
-            "stage": "_id text, _source_ts timestamptz, _doc_hash text, doc text",
+            "stage": "_id text, _source_ts timestamptz, _doc_hash text, _types text, doc text",
             "odd": "_id text, kind text, reason text, _doc_hash text, bson bytea",
             "seen": "_id text, _doc_hash text, key bytea",
             "unstorable": "_id text, reason text",
@@ -390,7 +406,7 @@ class Batch:
         self.counts.updated = self._changes(
             """
             update {table} as raw
-            set doc = staged.doc::jsonb, _source_ts = staged._source_ts, _loaded_at = {at},
+            set doc = staged.doc::jsonb, _types = staged._types, _source_ts = staged._source_ts, _loaded_at = {at},
                 _batch_id = {batch}, _deleted_at = null, _doc_hash = staged._doc_hash
             from pg_temp.ledgerline_stage as staged
             where raw._id = staged._id
@@ -399,8 +415,8 @@ class Batch:
         )
         self.counts.inserted = self._changes(
             """
-            insert into {table} (_id, doc, _source_ts, _loaded_at, _batch_id, _doc_hash)
-            select _id, doc::jsonb, _source_ts, {at}, {batch}, _doc_hash
+            insert into {table} (_id, doc, _types, _source_ts, _loaded_at, _batch_id, _doc_hash)
+            select _id, doc::jsonb, _types, _source_ts, {at}, {batch}, _doc_hash
             from pg_temp.ledgerline_stage as staged
             where not exists (select from {table} as raw where raw._id = staged._id)
             """
@@ -630,6 +646,9 @@ def open_batch(
             loaded_at=loaded_at,
             last=last,
         )
+        # the caller's transaction may go on with another collection
+        for kind in ("stage", "odd", "seen", "differing", "unstorable"):
+            conn.execute(f"drop table if exists pg_temp.ledgerline_{kind}")
 
 
 def _lock(conn: psycopg.Connection, collection: str) -> None:

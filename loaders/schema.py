@@ -4,6 +4,7 @@
 
     _id          text primary key     an ObjectId's hex, every other id its JSON text
     doc          jsonb                the whole document
+    _types       text                 BSON types that doc doesn't show; null for nearly all
     _source_ts   timestamptz          its updated_at; null where that is missing or no date
     _loaded_at   timestamptz          when this version arrived; grows with every commit
     _batch_id    bigint               -> ops.load_runs
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from pathlib import Path
 
 import psycopg
 from psycopg import sql
@@ -35,91 +37,13 @@ COLLECTIONS = (
 
 MAX_IDENTIFIER_BYTES = 63  # Postgres cuts longer names off without an error
 LOCK_NAMESPACE = "ledgerline.loaders"
-
-_OPS = """
-create schema if not exists raw;
-create schema if not exists ops;
-
-create sequence if not exists ops.batch_id;
-
-create table if not exists ops.load_runs (
-    batch_id      bigint primary key,
-    run_id        uuid not null,
-    collection    text not null,
-    mode          text not null,
-    status        text not null,
-    started_at    timestamptz not null,
-    finished_at   timestamptz not null,
-    source_count  bigint,
-    raw_count     bigint,
-    read          bigint not null default 0,
-    inserted      bigint not null default 0,
-    updated       bigint not null default 0,
-    unchanged     bigint not null default 0,
-    deleted       bigint not null default 0,
-    quarantined   bigint not null default 0,
-    altered       bigint not null default 0,
-    unclocked     bigint not null default 0,
-    watermark_ts  timestamptz,
-    watermark_id  text,
-    source_hash   numeric,
-    raw_hash      numeric,
-    error         text
-);
-comment on table ops.load_runs is
-    'One row per collection and batch. A finished batch is written in the transaction of its rows.';
-comment on column ops.load_runs.source_count is 'Documents in the source, counted at the end.';
-comment on column ops.load_runs.raw_count is 'Rows of the raw table that are not deleted.';
-comment on column ops.load_runs.quarantined is
-    'Documents that the source has and raw has not: source_count = raw_count + quarantined.';
-comment on column ops.load_runs.altered is
-    'Stored documents that differ from the source (ops.altered_documents).';
-comment on column ops.load_runs.unclocked is
-    'Documents read in this batch whose updated_at is missing or no date.';
-comment on column ops.load_runs.source_hash is
-    'Sum of the documents'' hashes, whatever their order; null where not all of them were read.';
-
-create table if not exists ops.watermarks (
-    collection      text primary key,
-    watermark_ts    timestamptz,
-    watermark_id    text,
-    last_loaded_at  timestamptz not null,
-    last_sweep_at   timestamptz
-);
-comment on table ops.watermarks is
-    'How far each collection was read; last_sweep_at is the last time that all of it was.';
-
-create table if not exists ops.quarantine (
-    collection      text not null,
-    _id             text not null,
-    reason          text not null,
-    bson            bytea not null,
-    _doc_hash       text not null,
-    quarantined_at  timestamptz not null,
-    batch_id        bigint not null,
-    primary key (collection, _id)
-);
-comment on table ops.quarantine is
-    'Documents whose newest version could not be stored, until one can be or the source drops it.';
-
-create table if not exists ops.altered_documents (
-    collection  text not null,
-    _id         text not null,
-    reason      text not null,
-    bson        bytea not null,
-    _doc_hash   text not null,
-    altered_at  timestamptz not null,
-    batch_id    bigint not null,
-    primary key (collection, _id)
-);
-comment on table ops.altered_documents is
-    'Original bytes of stored documents that jsonb could not hold unchanged.';
-"""
+DDL = Path(__file__).parent / "ddl"
 
 _RAW = """
 create table raw.{table} (
     _id          text primary key,
     doc          jsonb not null,
+    _types       text,
     _source_ts   timestamptz,
     _loaded_at   timestamptz not null,
     _batch_id    bigint not null,
@@ -148,8 +72,7 @@ def ensure(conn: psycopg.Connection, collections: Iterable[str] = ()) -> None:
     with conn.transaction():
         # two sessions that create the same schema at once would fail on the catalogue's key
         conn.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [LOCK_NAMESPACE])
-        if conn.execute("select to_regclass('ops.altered_documents')").fetchone() == (None,):
-            conn.execute(_OPS)
+        _ensure_books(conn)
         existing = {
             name
             for (name,) in conn.execute(
@@ -164,3 +87,27 @@ def ensure(conn: psycopg.Connection, collections: Iterable[str] = ()) -> None:
                     comment=sql.Literal(f"Documents of the collection {collection}, whole."),
                 )
                 conn.execute(statement)
+
+
+def _ensure_books(conn: psycopg.Connection) -> None:
+    """Run the files of `ddl/` if any has changed since they were run here.
+
+    Their digest is the comment of schema ops; raw tables of an earlier version get what they lack.
+    """
+    statements = "\n".join(file.read_text("utf-8") for file in sorted(DDL.glob("*.sql")))
+    digest = hashlib.blake2b(statements.encode(), digest_size=8).hexdigest()
+    known = conn.execute(
+        "select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = 'ops'"
+    ).fetchone()
+    if known == (digest,):
+        return
+    conn.execute(statements)
+    for (table,) in conn.execute(
+        "select tablename from pg_catalog.pg_tables where schemaname = 'raw'"
+    ).fetchall():
+        conn.execute(
+            sql.SQL("alter table raw.{} add column if not exists _types text").format(
+                sql.Identifier(table)
+            )
+        )
+    conn.execute(sql.SQL("comment on schema ops is {}").format(sql.Literal(digest)))
