@@ -39,6 +39,7 @@ COMMANDS = {
     "online-retail": _Target("sandbox.online_retail.cli", "app", "Import the UCI data sets."),
     "files": _Target("loaders.files", "app", "Load CSV, JSONL or Parquet exports into raw."),
     "load": _Target("loaders.cli", "app", "Copy what changed from MongoDB into raw."),
+    "quarantine": _Target("loaders.quarantine", "app", "What could not be stored, and why."),
     "dbt": _Target("orchestration.tools", "dbt", "Run dbt on the warehouse, as in `dbt build`."),
     "refresh": _Target("orchestration.refresh", "refresh", "Load, build, test, score, reconcile."),
     "ui": _Target("orchestration.tools", "ui", "Dagster's UI and schedule, on this machine."),
