@@ -43,6 +43,7 @@ measured one's:
 
     with replay_process({"shop.orders": "orders.bson"}, indexes=["updated_at"]) as it:
         client = pymongo.MongoClient(it.uri)
+        it.put("shop.orders", "later.bson")
 """
 
 from sandbox.replay.documents import Documents

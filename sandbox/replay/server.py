@@ -165,7 +165,7 @@ class ReplayServer(socketserver.ThreadingTCPServer):
     @property
     def uri(self) -> str:
         """Where drivers find it."""
-        return f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
+        return uri_of(self.port)
 
     def __enter__(self) -> ReplayServer:
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
@@ -491,6 +491,11 @@ class ReplayServer(socketserver.ThreadingTCPServer):
         events, cursor.at, cursor.is_done = self.feed.read(cursor.stream, cursor.at, limit)
         more = {"postBatchResumeToken": self.feed.token(cursor.at)}
         return self._reply(name, cursor_id, cursor, list(map(bson.encode, events)), more)
+
+
+def uri_of(port: int) -> str:
+    """Where drivers find the server that has this port."""
+    return f"mongodb://127.0.0.1:{port}/?directConnection=true"
 
 
 class _Connection(socketserver.StreamRequestHandler):

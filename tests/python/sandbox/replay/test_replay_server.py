@@ -368,12 +368,15 @@ class TestProcess:
         with replay_process({"shop.orders": file}, indexes=["updated_at"]) as process:
             with pymongo.MongoClient(process.uri) as client:
                 assert list(client.shop.orders.find()) == ORDERS
+                file.write_bytes(bson.encode({"_id": 1}))
+                process.put("shop.orders", file)
+                assert list(client.shop.orders.find()) == [{"_id": 1}]
             running = psutil.Process(process.pid)
         assert not running.is_running()
 
     def test_a_missing_file_is_an_error(self, tmp_path: Path) -> None:
         with (
-            pytest.raises(RuntimeError, match="didn't start"),
+            pytest.raises(RuntimeError, match="has ended"),
             replay_process({"shop.orders": tmp_path / "none.bson"}),
         ):
             pass
