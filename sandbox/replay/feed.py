@@ -20,6 +20,7 @@ _START = 1_700_000_000  # seconds; cluster time of the feed's beginning
 class _Entry:
     namespace: str
     event: dict[str, Any]
+    whole: Mapping[str, Any]  # of which `event` may be a fragment
     is_too_large: bool = False
 
 
@@ -64,10 +65,10 @@ class Feed:
                 part = {name: event[name] for name in fields}
                 if fragments:
                     part["splitEvent"] = {"fragment": number, "of": len(fragments)}
-                else:
+                if number == 1:
                     part |= {"clusterTime": self.now(first + 1), **times}
                 part = {"_id": self.token(self.end + 1), **part}
-                self._entries.append(_Entry(namespace, part, bool(fragments)))
+                self._entries.append(_Entry(namespace, part, event, bool(fragments)))
             self._changed.notify_all()
             return self._entries[first].event
 
@@ -114,7 +115,7 @@ class Feed:
         entries = self._entries[position:]
         for entry in entries:
             position += 1
-            if not stream.sees(entry.namespace, entry.event):
+            if not stream.sees(entry.namespace, entry.whole):
                 continue
             if entry.is_too_large and not stream.splits:
                 raise CommandError(TOO_LARGE, "BSONObj size is invalid: it is over 16 MB")
@@ -134,12 +135,16 @@ class Stream:
         namespace: database and collection; the database alone for all of its collections, the
             empty string for the whole server.
         operations: types of events that it asked for, None for all.
+        conditions: field and the values it asked for, one of which must hold; none for all.
+        hidden: top-level fields that it doesn't want.
         looks_up: it asked for the whole document of an update.
         splits: it asked for large events in fragments.
     """
 
     namespace: str
     operations: frozenset[str] | None
+    conditions: tuple[tuple[str, frozenset[Any]], ...]
+    hidden: frozenset[str]
     looks_up: bool
     splits: bool
 
@@ -151,26 +156,45 @@ class Stream:
             CommandError: it has a stage that isn't supported.
         """
         operations: frozenset[str] | None = None
+        conditions: list[tuple[str, frozenset[Any]]] = []
+        hidden: frozenset[str] = frozenset()
         splits = False
         for stage in pipeline[1:]:
             match stage:
                 case {"$match": {"operationType": {"$in": names}}}:
                     operations = frozenset(names)
+                case {"$match": {"$or": [*alternatives]}}:
+                    for alternative in alternatives:
+                        for name, value in alternative.items():
+                            wanted = value["$in"] if isinstance(value, Mapping) else [value]
+                            conditions.append((name, frozenset(wanted)))
+                case {"$project": fields} if not any(fields.values()):
+                    hidden = frozenset(fields)
                 case {"$changeStreamSplitLargeEvent": _}:
                     splits = True
                 case _:
                     raise unsupported(f"{next(iter(stage))} in a change stream")
         whole = pipeline[0]["$changeStream"].get("fullDocument", "default")
-        return cls(namespace, operations, whole != "default", splits)
+        return cls(namespace, operations, tuple(conditions), hidden, whole != "default", splits)
 
     def sees(self, namespace: str, event: Mapping[str, Any]) -> bool:
         """True if the event is one of this stream's."""
         wanted = self.operations is None or event.get("operationType", "") in self.operations
+        wanted &= not self.conditions or any(
+            _value(event, name) in values for name, values in self.conditions
+        )
         is_here = not self.namespace or f"{namespace}.".startswith(f"{self.namespace}.")
         return is_here and (wanted or event.get("operationType") == "invalidate")
 
     def shown(self, event: dict[str, Any]) -> dict[str, Any]:
         """The event as this stream shows it."""
         if event.get("operationType") == "update" and not self.looks_up:
-            return {name: value for name, value in event.items() if name != "fullDocument"}
-        return event
+            event = {name: value for name, value in event.items() if name != "fullDocument"}
+        return {name: value for name, value in event.items() if name not in self.hidden}
+
+
+def _value(event: Any, path: str) -> Any:
+    """What stands at a dotted path; None where nothing does."""
+    for name in path.split("."):
+        event = event.get(name) if isinstance(event, Mapping) else None
+    return event
