@@ -53,6 +53,7 @@ from bson.objectid import ObjectId
 _PLAIN = (str, int, bool, type(None))
 
 SLICE_BYTES = 32 * 1024
+VERSION = 2  # of what is written for a document; part of every hash, so that a sweep writes it anew
 CLOCK = "updated_at"  # the field that a shop sets at each change
 # A b-tree entry must fit into a third of a page: 2,704 bytes with its header.
 MAX_ID_BYTES = 2_600
@@ -92,6 +93,7 @@ _UNUSABLE = {
 
 _OBJECT_ID_FIRST = b"\x07_id\0"  # bytes 4 to 8 of nearly every document
 _BID = struct.Struct("<QQ")
+_PERSON = b"ledgerline %d" % VERSION
 
 
 @dataclass(slots=True)
@@ -99,9 +101,12 @@ class Slice:
     """Some whole documents, encoded.
 
     Attributes:
-        rows: COPY text rows of (_id, _source_ts, _doc_hash, doc); an empty field is null.
+        rows: COPY text rows of (_id, _source_ts, _doc_hash, _types, doc); an empty field is null.
         count: documents in `rows`.
         read: documents read, rejected ones included.
+        size: BSON bytes read.
+        days: UTC day of `updated_at` ("YYYY-MM-DD", "" where it has none) -> (documents in `rows`,
+            sum of the first 60 bits of their hashes).
         odd: COPY text rows of (_id, kind, reason, _doc_hash, bson), kind `altered` or
             `quarantined`, for documents that are in `rows` with changes, or not at all.
         altered, rejected: number of each kind in `odd`.
@@ -114,6 +119,8 @@ class Slice:
     rows: bytes
     count: int
     read: int
+    size: int = 0
+    days: dict[str, tuple[int, int]] = field(default_factory=dict)
     odd: bytes = b""
     altered: int = 0
     rejected: int = 0
@@ -187,7 +194,7 @@ def identify(documents: Sequence[bytes]) -> Slice:
     `key` is the BSON of {_id: …} where the text can't be turned back into the id as it was; null
     for an ObjectId. Documents whose `_id` is unusable are in `odd`, as in `encode`.
     """
-    result = Slice(rows=b"", count=0, read=len(documents))
+    result = Slice(rows=b"", count=0, read=len(documents), size=sum(map(len, documents)))
     rows, unusable = [], []
     for document in documents:
         identity = identity_of(document)
@@ -208,8 +215,11 @@ def identify(documents: Sequence[bytes]) -> Slice:
 
 
 def hash_of(document: bytes) -> str:
-    """32 hex digits that name this version of the document: BLAKE2b-128 of its BSON bytes."""
-    return blake2b(document, digest_size=16).hexdigest()
+    """32 hex digits that name this version of the document: BLAKE2b-128 of its BSON bytes.
+
+    The encoding's version personalises it: rows that an earlier one wrote count as changed.
+    """
+    return blake2b(document, digest_size=16, person=_PERSON).hexdigest()
 
 
 def identity_of(document: bytes) -> str:
@@ -305,6 +315,7 @@ def _encode_fast(joined: bytes, documents: Sequence[bytes]) -> Slice:
     latest = datetime.min  # noqa: DTZ901 -- decoded dates are naive UTC
     unclocked = hash_sum = 0
     parts: list[bytes] = []
+    days: dict[str, tuple[int, int]] = {}
     for document, original in zip(bson.decode_all(joined, _STRICT), documents, strict=True):
         identity = document["_id"]
         identity = identity.binary.hex() if type(identity) is ObjectId else id_text(identity)
@@ -318,9 +329,12 @@ def _encode_fast(joined: bytes, documents: Sequence[bytes]) -> Slice:
         else:
             unclocked += 1
             stamp = ""
-        hexdigest = blake2b(original, digest_size=16).hexdigest()
-        hash_sum += int(hexdigest[:15], 16)
-        parts.append(f"{identity}\t{stamp}\t{hexdigest}\t".encode())
+        digest = hash_of(original)
+        bits = int(digest[:15], 16)
+        hash_sum += bits
+        held, sum_ = days.get(stamp[:10], (0, 0))
+        days[stamp[:10]] = held + 1, sum_ + bits
+        parts.append(f"{identity}\t{stamp}\t{digest}\t\t".encode())
         parts.append(dumps(document, hook, flags))
         parts.append(b"\n")
     rows = b"".join(parts)
@@ -330,6 +344,8 @@ def _encode_fast(joined: bytes, documents: Sequence[bytes]) -> Slice:
         rows=rows.replace(b"\\", b"\\\\"),
         count=len(documents),
         read=len(documents),
+        size=len(joined),
+        days=days,
         unclocked=unclocked,
         newest=newest,
         hash_sum=hash_sum,
@@ -339,6 +355,7 @@ def _encode_fast(joined: bytes, documents: Sequence[bytes]) -> Slice:
 
 def _encode_carefully(documents: Sequence[bytes]) -> Slice:
     result = Slice(rows=b"", count=0, read=len(documents), originals=documents)
+    result.size = sum(map(len, documents))
     rows, odd = [], []
     for original in documents:
         one = _encode_one(original)
@@ -352,9 +369,12 @@ def _encode_carefully(documents: Sequence[bytes]) -> Slice:
         else:
             result.count += 1
             result.altered += bool(one.reasons)
-            result.hash_sum += int(digest[:15], 16)
+            bits = int(digest[:15], 16)
+            result.hash_sum += bits
             stamp = "" if one.clock is None else one.clock.isoformat() + "Z"
-            rows.append(f"{one.identity}\t{stamp}\t{digest}\t".encode() + one.doc)
+            held, sum_ = result.days.get(stamp[:10], (0, 0))
+            result.days[stamp[:10]] = held + 1, sum_ + bits
+            rows.append(f"{one.identity}\t{stamp}\t{digest}\t\t".encode() + one.doc)
         if one.reasons:
             kind = "quarantined" if one.doc is None else "altered"
             odd.append(odd_row(one.identity, kind, "; ".join(one.reasons), original))

@@ -122,7 +122,7 @@ def rows_of(part: encoding.Slice) -> list[list[str]]:
     lines = part.rows.decode().split("\n")
     assert lines.pop() == ""
     rows = [[field.replace("\\\\", "\\") for field in line.split("\t")] for line in lines]
-    assert all(len(row) == 4 for row in rows)
+    assert all(len(row) == 5 for row in rows)
     assert len(rows) == part.count
     return rows
 
@@ -130,7 +130,7 @@ def rows_of(part: encoding.Slice) -> list[list[str]]:
 def doc_of(document: dict):
     part = encoding.encode([bson.encode(document)])
     assert part.rejected == 0
-    [[_, _, _, doc]] = rows_of(part)
+    [[*_, doc]] = rows_of(part)
     return json.loads(doc, parse_float=Decimal, parse_int=Decimal)
 
 
@@ -201,11 +201,8 @@ def test_fast_and_careful_path_write_the_same(many):
     part = encoding.encode(originals)
     careful = encoding._encode_carefully(originals)
     assert rows_of(part) == rows_of(careful)
-    assert (part.hash_sum, part.newest, part.unclocked) == (
-        careful.hash_sum,
-        careful.newest,
-        careful.unclocked,
-    )
+    for name in ("hash_sum", "newest", "unclocked", "days", "size", "count"):
+        assert getattr(part, name) == getattr(careful, name)
 
 
 @given(decimals)
@@ -266,7 +263,7 @@ def test_altered_document_is_stored_and_its_bytes_are_kept(original, doc, reason
     plain = bson.encode({"_id": 1, "x": "plain"})
     part = encoding.encode([plain, original])
     assert (part.count, part.altered, part.rejected) == (2, 1, 0)
-    assert json.loads(rows_of(part)[1][3])["s"] == doc
+    assert json.loads(rows_of(part)[1][4])["s"] == doc
     assert odd_of(part) == [
         [str(OID), "altered", reason, encoding.hash_of(original), "\\x" + original.hex()]
     ]
@@ -275,7 +272,7 @@ def test_altered_document_is_stored_and_its_bytes_are_kept(original, doc, reason
 def test_backslash_before_u0000_is_no_nul():
     part = encoding.encode([bson.encode({"_id": OID, "s": "C:\\u0000"})])
     assert part.altered == 0
-    assert json.loads(rows_of(part)[0][3])["s"] == "C:\\u0000"
+    assert json.loads(rows_of(part)[0][4])["s"] == "C:\\u0000"
 
 
 @pytest.mark.parametrize(
@@ -372,7 +369,7 @@ def test_no_two_ids_share_a_name():
 @pytest.mark.parametrize("value", IDS, ids=repr)
 def test_encode_and_identify_name_a_document_alike(value):
     original = bson.encode({"_id": value, "x": "é"})
-    [[identity, _, digest, _]] = rows_of(encoding.encode([original]))
+    [[identity, _, digest, *_]] = rows_of(encoding.encode([original]))
     seen = encoding.identify([original])
     name, hashed, key = seen.rows.decode().rstrip("\n").replace("\\\\", "\\").split("\t")
     assert (
@@ -409,6 +406,13 @@ def test_clock_is_updated_at_where_it_is_a_date():
     ]
     assert part.newest == (moment, "1")
     assert part.unclocked == 5
+    bits = {row[0]: int(row[2][:15], 16) for row in rows_of(part)}
+    assert part.days == {
+        "2024-05-06": (1, bits["1"]),
+        "2024-05-05": (1, bits["2"]),
+        "": (5, sum(bits[name] for name in "34567")),
+    }
+    assert part.hash_sum == sum(bits.values())
 
 
 def test_cut_gives_whole_documents_in_order():

@@ -88,7 +88,7 @@ def test_every_type_and_shape_arrives_equal(warehouse, shop):
     assert len(rows) == len(documents)
     for identity, original in originals.items():
         # the encoder is held to a slow one of its own elsewhere; here: Postgres keeps all it says
-        [_, _, _, doc] = encoding.encode([original]).rows.split(b"\t")
+        [*_, doc] = encoding.encode([original]).rows.split(b"\t")
         want = doc.rstrip(b"\n").replace(b"\\\\", b"\\").decode()
         got = rows[identity][1]
         assert json.loads(got, parse_float=Decimal, parse_int=Decimal) == json.loads(
