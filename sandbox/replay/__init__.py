@@ -48,6 +48,6 @@ measured one's:
 
 from sandbox.replay.documents import Documents
 from sandbox.replay.process import replay_process
-from sandbox.replay.server import CLOSE, Close, ReplayServer, error
+from sandbox.replay.server import CLOSE, Close, ReplayServer, error, uri_of
 
-__all__ = ["CLOSE", "Close", "Documents", "ReplayServer", "error", "replay_process"]
+__all__ = ["CLOSE", "Close", "Documents", "ReplayServer", "error", "replay_process", "uri_of"]
