@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import timedelta
 from typing import Annotated
@@ -20,15 +21,19 @@ from rich.progress import (
 from rich.table import Table
 
 from loaders.connections import open_postgres, readable_errors
+from loaders.follow_cli import follow_until_stopped
 from loaders.landing import Result
 from loaders.modes import OVERLAP, Mode, Observer, run
 from loaders.settings import Settings
 
+# a worker keeps one core busy and Postgres nearly another one
+DEFAULT_WORKERS = max(1, (os.cpu_count() or 1) // 2)
+
 app = typer.Typer(add_completion=False)
 
 
-class ProgressBar(Observer):
-    """Shows the batch that is being read; nothing where the output is no terminal."""
+class ProgressBars(Observer):
+    """Shows what is being read, a bar per collection; nothing where the output is no terminal."""
 
     def __init__(self, console: Console) -> None:
         self.progress = Progress(
@@ -42,23 +47,32 @@ class ProgressBar(Observer):
             transient=True,
             disable=not console.is_terminal,
         )
-        self.task: TaskID | None = None
+        self.tasks: dict[str, TaskID] = {}
+        self.sizes: dict[str, int] = {}
 
     def begin(self, collection: str, mode: str, expected: int | None) -> None:
         """Start a new bar."""
-        self.task = self.progress.add_task(f"{collection} ({mode})", total=expected, rate="")
+        self._remove(collection)
+        self.sizes[collection] = 0
+        self.tasks[collection] = self.progress.add_task(
+            f"{collection} ({mode})", total=expected, rate=""
+        )
 
-    def read(self, documents: int) -> None:
+    def read(self, collection: str, documents: int, size: int) -> None:
         """Move the bar on."""
-        assert self.task is not None
-        speed = self.progress.tasks[-1].speed
-        rate = f"{speed:,.0f}/s" if speed else ""
-        self.progress.update(self.task, advance=documents, rate=rate)
+        task = self.tasks[collection]
+        self.sizes[collection] += size
+        speed = next(each.speed for each in self.progress.tasks if each.id == task)
+        rate = f"{self.sizes[collection] / 1e6:,.0f} MB" + (f", {speed:,.0f}/s" if speed else "")
+        self.progress.update(task, advance=documents, rate=rate)
 
     def end(self, result: Result) -> None:
         """Take the bar away; the table at the end has the counts."""
-        assert self.task is not None
-        self.progress.remove_task(self.task)
+        self._remove(result.collection)
+
+    def _remove(self, collection: str) -> None:
+        if collection in self.tasks:
+            self.progress.remove_task(self.tasks.pop(collection))
 
 
 @app.command()
@@ -71,24 +85,41 @@ def load(
         typer.Option(
             help="incremental: what updated_at says is new. full: read everything. "
             "sweep: compare hashes of everything. auto: incremental, and a sweep where counts "
-            "differ or the last one is a day old."
+            "differ or the last one is a day old. follow: change streams, until it is stopped."
         ),
     ] = Mode.AUTO,
     overlap: Annotated[
         int,
         typer.Option(min=0, help="Seconds before the last watermark at which to begin again."),
     ] = int(OVERLAP.total_seconds()),
+    workers: Annotated[
+        int,
+        typer.Option(min=1, max=32, help="Collections loaded at once, each in its own process."),
+    ] = DEFAULT_WORKERS,
+    until_idle: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="With --mode follow: end when no change came for so many seconds, not on Ctrl-C.",
+        ),
+    ] = None,
 ) -> None:
     """Load documents from MongoDB into the raw schema: whole, each once, nothing lost."""
     settings = Settings()
-    bar = ProgressBar(Console(file=sys.stderr))
-    with bar.progress:
+    if mode is Mode.FOLLOW:
+        make_ml_tables(settings)
+        idle = None if until_idle is None else timedelta(seconds=until_idle)
+        follow_until_stopped(settings, collections or (), idle)
+        return
+    bars = ProgressBars(Console(file=sys.stderr))
+    with bars.progress:
         results = run(
             settings,
             list(dict.fromkeys(collections or ())),
             mode,
             overlap=timedelta(seconds=overlap),
-            observer=bar,
+            workers=workers,
+            observer=bars,
         )
     make_ml_tables(settings)
     print_results(results, Console(file=sys.stdout))
@@ -103,58 +134,49 @@ def make_ml_tables(settings: Settings) -> None:
 
 
 def print_results(results: list[Result], console: Console) -> None:
-    """One line per batch, and one that says whether source and raw agree."""
-    if console.is_terminal:
-        table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-        names = [
-            "source",
-            "raw",
-            "read",
-            "new",
-            "changed",
-            "same",
-            "deleted",
-            "quarantined",
-            "seconds",
-        ]
-        for name in ("collection", "mode"):
-            table.add_column(name)
-        for name in names:
-            table.add_column(name, justify="right")
-        table.add_column("")
+    """One line per batch, and whether source and raw agree."""
+    if not console.is_terminal:  # for logs and pipes: one plain line each, never wrapped
         for result in results:
-            table.add_row(*_cells(result))
-        console.print(table)
-    else:  # for logs and pipes: one plain line each, never wrapped
-        for result in results:
-            counts = result.counts
-            sys.stdout.write(
-                f"{result.collection} {result.mode}: source={result.source_count} "
-                f"raw={result.raw_count} read={counts.read} inserted={counts.inserted} "
-                f"updated={counts.updated} unchanged={counts.unchanged} deleted={counts.deleted} "
-                f"quarantined={result.quarantined} altered={counts.altered} "
-                f"seconds={result.seconds:.1f} "
-                f"{'reconciled' if result.is_reconciled else 'NOT RECONCILED'}\n"
+            numbers = " ".join(
+                f"{name}={'-' if value is None else round(value, 1)}"
+                for name, value in _numbers(result).items()
             )
+            mark = "reconciled" if result.is_reconciled else "NOT RECONCILED"
+            sys.stdout.write(f"{result.collection} {result.mode}: {numbers} {mark}\n")
+        return
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for name in ("collection", "mode"):
+        table.add_column(name)
+    for name in _numbers(results[0]) if results else ():
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for result in results:
+        cells = [_shown(value) for value in _numbers(result).values()]
+        mark = "[green]✓[/]" if result.is_reconciled else "[red]✗ differs[/]"
+        table.add_row(result.collection, result.mode, *cells, mark)
+    console.print(table)
 
 
-def _cells(result: Result) -> tuple[str, ...]:
+def _numbers(result: Result) -> dict[str, float | None]:
+    """What is said of a batch; lag is from the newest change to now, where one came."""
     counts = result.counts
-    numbers = (
-        result.source_count or 0,
-        result.raw_count,
-        counts.read,
-        counts.inserted,
-        counts.updated,
-        counts.unchanged,
-        counts.deleted,
-        result.quarantined,
-    )
-    mark = "[green]✓[/]" if result.is_reconciled else "[red]✗ differs[/]"
-    return (
-        result.collection,
-        str(result.mode),
-        *(f"{number:,}" for number in numbers),
-        f"{result.seconds:.1f}",
-        mark,
-    )
+    return {
+        "source": result.source_count,
+        "raw": result.raw_count,
+        "read": counts.read,
+        "inserted": counts.inserted,
+        "updated": counts.updated,
+        "unchanged": counts.unchanged,
+        "deleted": counts.deleted,
+        "quarantined": result.quarantined,
+        "altered": counts.altered,
+        "MB": counts.size / 1e6,
+        "seconds": result.seconds,
+        "lag_seconds": result.lag_seconds,
+    }
+
+
+def _shown(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"

@@ -1,6 +1,7 @@
 """The ways to bring one collection up to date, and the run over several of them.
 
-    full         reads everything, writes what changed, marks what is gone
+    full         reads everything as it is at one moment (`loaders.snapshot`), writes what changed,
+                 marks what is gone; goes on where it was killed
     incremental  reads what `updated_at` says is new since the last watermark, less an overlap for
                  late writers, and with it, each time, all documents whose `updated_at` is missing
                  or no date; never sees a deletion
@@ -8,6 +9,7 @@
                  deletions and changes that left `updated_at` as it was
     auto         incremental; then a sweep where the counts of the two sides differ, or where the
                  last complete comparison is more than a day old
+    follow       change streams, until it is stopped (`loaders.follow`)
 
 The first load of a collection is a full one, whatever the mode. A watermark is never later than
 the source's clock at the start of its read, so neither a date in the future nor a write during the
@@ -18,32 +20,48 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import chain
+from typing import Any
 
 import bson
 import psycopg
 import structlog
 from bson.objectid import ObjectId
+from psycopg import sql
+from pymongo.database import Database
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+)
 
-from loaders import encoding, landing
-from loaders.connections import open_mongodb, open_postgres, readable_errors
+from loaders import encoding, landing, parallel, sweep
+from loaders.books import days_of
+from loaders.connections import describe_mongodb, open_mongodb, open_postgres, readable_errors
 from loaders.encoding import Slice
-from loaders.errors import LoadInProgressError, UserError
+from loaders.errors import LoadInProgressError, ServerUnreachableError, UserError
 from loaders.landing import Batch, Result
-from loaders.schema import ensure
+from loaders.schema import ensure, table_name
 from loaders.settings import Settings
+from loaders.snapshot import Snapshot, watermark
 from loaders.source import Source, collections_of, overlap_start
 
 OVERLAP = timedelta(minutes=10)
 SWEEP_EVERY = timedelta(hours=24)
 LOOKUP_ROWS = 50_000  # ids of changed documents held in memory at once
+ATTEMPTS = 3  # of a collection whose servers come and go
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+# what an incremental read brought, for `books.days_of`
+STAGED = "pg_temp.ledgerline_stage as rows where true"
 
 log = structlog.get_logger(__name__)
-
-OnRead = Callable[[int], None]
 
 
 class Mode(StrEnum):
@@ -53,6 +71,7 @@ class Mode(StrEnum):
     INCREMENTAL = "incremental"
     FULL = "full"
     SWEEP = "sweep"
+    FOLLOW = "follow"
 
 
 class Observer:
@@ -61,8 +80,8 @@ class Observer:
     def begin(self, collection: str, mode: str, expected: int | None) -> None:
         """A batch begins to read about `expected` documents; None where that isn't known."""
 
-    def read(self, documents: int) -> None:
-        """So many more documents were read."""
+    def read(self, collection: str, documents: int, size: int) -> None:
+        """So many more documents of it were read, of so many bytes."""
 
     def end(self, result: Result) -> None:
         """The batch was committed."""
@@ -74,15 +93,17 @@ def run(
     mode: Mode = Mode.AUTO,
     *,
     overlap: timedelta = OVERLAP,
+    workers: int = 1,
     observer: Observer | None = None,
 ) -> list[Result]:
-    """Load collections one after another, each in transactions of its own.
+    """Load collections, each in transactions of its own.
 
     Args:
         settings: which servers and databases.
         collections: their names; none means all that the source has.
         mode: see the module.
         overlap: how far before the watermark an incremental read begins.
+        workers: collections loaded at once, in processes of their own if there are several.
         observer: is told of progress.
 
     Returns:
@@ -90,26 +111,61 @@ def run(
 
     Raises:
         UserError: a server, a right, the database or a named collection is missing, or another
-            loader works on one of them. Collections finished by then stay loaded.
+            loader works on one of them. Collections finished by then stay loaded; with several
+            workers, all others are finished first.
     """
-    with readable_errors():
+    observer = observer or Observer()
+    with connections(settings) as (database, conn):
+        found = collections_of(database)
+        ensure(conn, found)
+        gone = _gone(conn, found)
+        wanted = _known(found, gone, collections, mode) if collections else found
+        job = Job(settings, mode, overlap, uuid.uuid4())
+        if min(workers, len(wanted)) > 1:
+            sizes = {name: Source(database, name).rough_count() for name in wanted}
+            return parallel.run(job, sizes, workers, observer)
+        results: list[Result] = []
+        loader = Loader(conn, database, job, observer)
+        for name in wanted:
+            results += loader.load(name)
+        return results
+
+
+@contextmanager
+def connections(
+    settings: Settings,
+) -> Iterator[tuple[Database[dict[str, Any]], psycopg.Connection]]:
+    """Both ends of a load; errors within are made readable."""
+    with readable_errors(), ExitStack() as stack:
         database = open_mongodb(settings)
-        try:
-            conn = open_postgres(settings, autocommit=True)
-        except BaseException:
-            database.client.close()
-            raise
-        with database.client, conn:
-            found = collections_of(database)
-            ensure(conn, found)
-            gone = _gone(conn, found)
-            wanted = _known(found, gone, collections, mode) if collections else found
-            results: list[Result] = []
-            run_id = uuid.uuid4()
-            for name in wanted:
-                loader = Loader(conn, Source(database, name), run_id, overlap, observer)
-                results += loader.load(mode)
-            return results
+        stack.enter_context(database.client)
+        conn = stack.enter_context(open_postgres(settings, autocommit=True))
+        yield database, conn
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run is to do with each of its collections.
+
+    Attributes:
+        overlap: how far before the watermark an incremental read begins.
+        run_id: names the run in `ops.load_runs`.
+    """
+
+    settings: Settings
+    mode: Mode
+    overlap: timedelta
+    run_id: uuid.UUID
+
+
+def load_one(job: Job, collection: str, observer: Observer) -> list[Result]:
+    """Load one collection over connections of its own.
+
+    Raises:
+        UserError: as for `run`.
+    """
+    with connections(job.settings) as (database, conn):
+        return Loader(conn, database, job, observer).load(collection)
 
 
 def _gone(conn: psycopg.Connection, found: Sequence[str]) -> list[str]:
@@ -145,45 +201,56 @@ def _known(
 
 
 class Loader:
-    """Loads one collection over one pair of connections.
+    """Loads collections over one pair of connections.
 
     Args:
-        conn: autocommit, outside of a transaction.
-        source: the collection.
-        run_id: names the run in `ops.load_runs`.
-        overlap: how far before the watermark an incremental read begins.
+        conn: autocommit, outside of a transaction; replaced by a new one if it is cut.
+        database: the shop.
+        job: what to do.
         observer: is told of progress.
     """
 
     def __init__(
         self,
         conn: psycopg.Connection,
-        source: Source,
-        run_id: uuid.UUID,
-        overlap: timedelta = OVERLAP,
-        observer: Observer | None = None,
+        database: Database[dict[str, Any]],
+        job: Job,
+        observer: Observer,
     ) -> None:
         self.conn = conn
-        self.source = source
-        self.run_id = run_id
-        self.overlap = overlap
-        self.observer = observer or Observer()
+        self.database = database
+        self.job = job
+        self.observer = observer
+        self.address = describe_mongodb(job.settings)
 
-    def load(self, mode: Mode) -> list[Result]:
-        """Bring the collection up to date; a failure is noted in `ops.load_runs` and raised."""
+    def load(self, collection: str) -> list[Result]:
+        """Bring the collection up to date; a failure is noted in `ops.load_runs` and raised.
+
+        Where a server goes away, the load is tried again: nothing of it was committed, or what
+        was is gone on with.
+        """
         started_at = datetime.now(UTC)
+        source = Source(self.database, collection, self.address)
         try:
-            if mode is not Mode.AUTO:
-                return [self._batch(mode)]
-            results = [self._batch(Mode.INCREMENTAL)]
-            if self._needs_sweep(results[0]):
-                results.append(self._batch(Mode.SWEEP))
-            return results
+            for attempt in _attempts():
+                with attempt, readable_errors():
+                    if self.conn.closed:
+                        self.conn = open_postgres(self.job.settings, autocommit=True)
+                    return self._load(source)
         except LoadInProgressError:
             raise
         except Exception as error:
-            self._note_failure(mode, started_at, error)
+            self._note_failure(collection, started_at, error)
             raise
+        raise AssertionError("an attempt ends with a result or an error")
+
+    def _load(self, source: Source) -> list[Result]:
+        if self.job.mode is not Mode.AUTO:
+            return [self._batch(source, self.job.mode)]
+        results = [self._batch(source, Mode.INCREMENTAL)]
+        if self._needs_sweep(results[0]):
+            results.append(self._batch(source, Mode.SWEEP))
+        return results
 
     def _needs_sweep(self, result: Result) -> bool:
         if not result.is_reconciled:
@@ -191,94 +258,80 @@ class Loader:
         row = self.conn.execute(
             "select last_sweep_at < clock_timestamp() - %s from ops.watermarks "
             "where collection = %s",
-            [SWEEP_EVERY, self.source.name],
+            [SWEEP_EVERY, result.collection],
         ).fetchone()
         return row is None or row[0] is not False
 
-    def _batch(self, mode: Mode) -> Result:
-        with landing.open_batch(self.conn, self.source.name, mode, self.run_id) as batch:
-            if batch.last is None or batch.is_first():
-                mode = Mode.FULL
-                batch.mode = mode
-            started = self.source.now()
-            whole = mode in (Mode.FULL, Mode.SWEEP)
-            self.observer.begin(
-                self.source.name, mode, self.source.rough_count() if whole else None
-            )
-            if mode is Mode.FULL:
-                result = self._full(batch, started)
-            elif mode is Mode.SWEEP:
-                result = self._sweep(batch)
-            else:
-                result = self._incremental(batch, started)
+    def _batch(self, source: Source, mode: Mode) -> Result:
+        if mode is not Mode.FULL and self._is_new(source.name):
+            mode = Mode.FULL
+        whole = mode in (Mode.FULL, Mode.SWEEP)
+        self.observer.begin(source.name, mode, source.rough_count() if whole else None)
+        if mode is Mode.FULL:
+            snapshot = Snapshot(self.conn, source, self.job.run_id, self.observer)
+            result = snapshot.load(mode)
+        else:
+            load = self._sweep if mode is Mode.SWEEP else self._incremental
+            with landing.open_batch(self.conn, source.name, mode, self.job.run_id) as batch:
+                result = load(batch, source)
         self.observer.end(result)
-        log.info(
-            "loaded",
-            collection=result.collection,
-            mode=result.mode,
-            batch_id=result.batch_id,
-            read=result.counts.read,
-            inserted=result.counts.inserted,
-            updated=result.counts.updated,
-            deleted=result.counts.deleted,
-            quarantined=result.quarantined,
-            source_count=result.source_count,
-            raw_count=result.raw_count,
-            reconciled=result.is_reconciled,
-            seconds=round(result.seconds, 2),
-        )
+        _tell(result)
         return result
 
-    def _full(self, batch: Batch, started: datetime) -> Result:
-        landing.fill(
-            batch, lambda: self._slices(self.source.everything(), encoding.encode), is_complete=True
-        )
-        return batch.finish(
-            source_count=self.source.count,
-            watermark=_watermark(batch, started),
-            is_complete=True,
-            source_hash=batch.hash_sum,
-        )
+    def _is_new(self, collection: str) -> bool:
+        """True for a collection that was never loaded, or of which raw has nothing."""
+        query = sql.SQL(
+            """
+            select not exists (select from ops.watermarks where collection = {})
+                or not exists (select from {})
+            """
+        ).format(sql.Literal(collection), sql.Identifier("raw", table_name(collection)))
+        return self.conn.execute(query).fetchone() == (True,)
 
-    def _incremental(self, batch: Batch, started: datetime) -> Result:
+    def _incremental(self, batch: Batch, source: Source) -> Result:
         assert batch.last is not None
-        since = overlap_start(
-            batch.last.watermark or datetime.min.replace(tzinfo=UTC), self.overlap
-        )
+        started = source.now()
+        since = overlap_start(batch.last.watermark or EARLIEST, self.job.overlap)
 
         def slices() -> Iterator[Slice]:
-            return self._slices(self.source.changed(since), encoding.encode)
+            return self._slices(source, source.changed(since), encoding.encode)
 
         batch.stage(slices())
         batch.merge(slices)
-        return batch.finish(source_count=self.source.count, watermark=_watermark(batch, started))
+        return batch.finish(
+            source_count=source.count,
+            watermark=watermark(batch, started),
+            days=days_of(batch, STAGED, since),
+            since=since,
+            source_now=started,
+        )
 
-    def _sweep(self, batch: Batch) -> Result:
-        seen = self._slices(self.source.everything(), encoding.identify)
-        batch.note_seen(seen)
-        batch.compare_seen()
+    def _sweep(self, batch: Batch, source: Source) -> Result:
+        sweep.note_seen(batch, self._slices(source, source.everything(), encoding.identify))
 
         def looked_up() -> Iterator[Iterator[Slice]]:
-            for keys in batch.differing(LOOKUP_ROWS):
+            for keys in sweep.differing(batch, LOOKUP_ROWS):
                 ids = (ObjectId(i) if key is None else bson.decode(key)["_id"] for i, key in keys)
-                yield self._slices(self.source.lookup(ids), encoding.encode)
+                yield self._slices(source, source.lookup(ids), encoding.encode)
 
         for slices in looked_up():
             batch.stage(slices)
-        source_hash = batch.merge_seen(lambda: chain.from_iterable(looked_up()))
-        return batch.finish(
-            source_count=self.source.count, is_complete=True, source_hash=source_hash
-        )
+        days = sweep.merge(batch, lambda: chain.from_iterable(looked_up()))
+        return batch.finish(source_count=source.count, is_complete=True, days=days)
 
     def _slices(
-        self, batches: Iterable[bytes], encode: Callable[[Sequence[bytes]], Slice]
+        self,
+        source: Source,
+        batches: Iterable[bytes],
+        encode: Callable[[Sequence[bytes]], Slice],
     ) -> Iterator[Slice]:
         for batch in batches:
             for documents in encoding.cut(batch):
-                yield encode(documents)
-                self.observer.read(len(documents))
+                part = encode(documents)
+                yield part
+                self.observer.read(source.name, part.read, part.size)
 
-    def _note_failure(self, mode: str, started_at: datetime, error: Exception) -> None:
+    def _note_failure(self, collection: str, started_at: datetime, error: Exception) -> None:
         with suppress(psycopg.Error):  # the connection may be what failed
             self.conn.execute(
                 """
@@ -287,18 +340,48 @@ class Loader:
                 values (nextval('ops.batch_id'), %s, %s, %s, 'failed', %s, clock_timestamp(), %s)
                 """,
                 [
-                    self.run_id,
-                    self.source.name,
-                    mode,
+                    self.job.run_id,
+                    collection,
+                    self.job.mode,
                     started_at,
                     f"{type(error).__name__}: {error}",
                 ],
             )
 
 
-def _watermark(batch: Batch, started: datetime) -> tuple[datetime, str] | None:
-    """The newest (updated_at, _id) read, not later than the source's clock at the start."""
-    if batch.newest is None:
-        return None
-    newest, identity = batch.newest
-    return min(newest.replace(tzinfo=UTC), started), identity
+def _attempts() -> Retrying:
+    return Retrying(
+        retry=retry_if_exception_type(ServerUnreachableError),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_exponential(min=1, max=5),
+        before_sleep=lambda state: log.warning(
+            "a server went away, trying again",
+            error=str(state.outcome and state.outcome.exception()),
+        ),
+        reraise=True,
+    )
+
+
+def _tell_of_another_try(state: RetryCallState) -> None:
+    assert state.outcome is not None
+    log.warning("a server went away, trying again", error=str(state.outcome.exception()))
+
+
+def _tell(result: Result) -> None:
+    log.info(
+        "loaded",
+        collection=result.collection,
+        mode=result.mode,
+        batch_id=result.batch_id,
+        read=result.counts.read,
+        megabytes=round(result.counts.size / 1e6, 1),
+        inserted=result.counts.inserted,
+        updated=result.counts.updated,
+        deleted=result.counts.deleted,
+        quarantined=result.quarantined,
+        source_count=result.source_count,
+        raw_count=result.raw_count,
+        reconciled=result.is_reconciled,
+        lag_seconds=result.lag_seconds,
+        seconds=round(result.seconds, 2),
+    )

@@ -51,7 +51,14 @@ create table raw.{table} (
     _doc_hash    text not null
 );
 create index on raw.{table} (_loaded_at);
+create index on raw.{table} (_source_ts);
 comment on table raw.{table} is {comment};
+"""
+
+# what a raw table made by an earlier version lacks
+_LATER = """
+alter table raw.{table} add column if not exists _types text;
+create index if not exists {index} on raw.{table} (_source_ts);
 """
 
 
@@ -105,9 +112,6 @@ def _ensure_books(conn: psycopg.Connection) -> None:
     for (table,) in conn.execute(
         "select tablename from pg_catalog.pg_tables where schemaname = 'raw'"
     ).fetchall():
-        conn.execute(
-            sql.SQL("alter table raw.{} add column if not exists _types text").format(
-                sql.Identifier(table)
-            )
-        )
+        index = sql.Identifier(table_name(f"{table}__source_ts_idx"))
+        conn.execute(sql.SQL(_LATER).format(table=sql.Identifier(table), index=index))
     conn.execute(sql.SQL("comment on schema ops is {}").format(sql.Literal(digest)))

@@ -4,20 +4,36 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
-from bson.codec_options import CodecOptions
+import bson
+import structlog
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.errors import BSONError
 from pymongo.collection import Collection
 from pymongo.database import Database
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
-from loaders.encoding import CLOCK
+from loaders.encoding import CLOCK, cut
 from loaders.errors import UserError
 
 BATCH_DOCUMENTS = 2_000  # a server ends a batch at 16 MB anyway
 LOOKUP_IDS = 1_000
+ATTEMPTS = 8  # without a document between them; their waits are 19 s, more than an election takes
+MAX_WAIT_SECONDS = 5.0
+
+# CursorNotFound, CursorKilled, and what a server says that stops being the primary or shuts down
+TRANSIENT_CODES = {43, 237, 91, 189, 10107, 11600, 11602, 13435, 13436}
+
+# ids come back from it as they were
+_EXACT = CodecOptions[dict[str, Any]](datetime_conversion=DatetimeConversion.DATETIME_MS)
+
+log = structlog.get_logger(__name__)
 
 # every BSON type but date. Named one by one, since an index on the clock serves such a list and
 # doesn't serve `$not`; array is among them because a comparison looks into arrays.
@@ -34,10 +50,13 @@ class Source:
     Args:
         database: where it is.
         name: the collection.
+        address: what the server is called in `ops`, without a user.
     """
 
-    def __init__(self, database: Database[dict[str, Any]], name: str) -> None:
+    def __init__(self, database: Database[dict[str, Any]], name: str, address: str = "") -> None:
         self.name = name
+        self.address = address
+        self.database = database
         self.collection: Collection[dict[str, Any]] = database[name].with_options(
             codec_options=CodecOptions(tz_aware=False)
         )
@@ -61,12 +80,49 @@ class Source:
         """About how many documents there are, from the collection's metadata."""
         return self.collection.estimated_document_count()
 
-    def everything(self) -> Iterator[bytes]:
+    def everything(self, position: bytes | None = None) -> Iterator[bytes]:
         """Batches of all documents in the order of the `_id` index: none twice, whatever its type.
 
-        No range of ids is asked for: a comparison finds only ids of its own BSON type.
+        Goes on by itself where the server drops the cursor, or another one becomes primary.
+
+        Args:
+            position: begin after the document with this id (`position_of`).
         """
-        return self._read({}, sort=[("_id", 1)], hint=[("_id", 1)])
+        last, failures = b"", 0
+        while True:
+            try:
+                for batch in self._after(position):
+                    yield batch
+                    last, failures = batch, 0
+                return
+            except PyMongoError as error:
+                failures += 1
+                if failures == ATTEMPTS or not is_transient(error):
+                    raise
+                log.warning(
+                    "the source broke off, reading goes on where it was",
+                    collection=self.name,
+                    error=type(error).__name__,
+                )
+            time.sleep(min(0.1 * 2**failures, MAX_WAIT_SECONDS))
+            if last:
+                position = position_of(list(_documents(last))) or position
+                last = b""
+
+    def _after(self, position: bytes | None) -> Iterator[bytes]:
+        options: dict[str, Any] = {"sort": [("_id", 1)], "hint": [("_id", 1)]}
+        if position is None:
+            yield from self._read({}, **options)
+            return
+        # the index's own order, over all types: `$gt` finds only ids of the type that it is given
+        start = bson.decode(position, _EXACT)
+        batches = self._read({}, min=start, **options)
+        first = next(batches, b"")
+        if first and position_of([next(_documents(first))]) == position:
+            first = first[int.from_bytes(first[:4], "little") :]
+        if first:
+            yield first
+        yield from batches
 
     def changed(self, since: datetime) -> Iterator[bytes]:
         """Batches of the documents that may be new: `updated_at` is `since` (UTC) or later, or no
@@ -86,8 +142,27 @@ class Source:
         return _ahead(cursor)
 
 
-def collections_of(database: Database[dict[str, Any]]) -> list[str]:
-    """Names of the shop's collections: without views, the server's own and Ledgerline's notes.
+def position_of(documents: Sequence[bytes]) -> bytes | None:
+    """BSON {_id: …} of the last document whose id can be asked for again; None if none can."""
+    for document in reversed(documents):
+        with suppress(BSONError, KeyError):
+            return bson.encode({"_id": bson.decode(document, _EXACT)["_id"]})
+    return None
+
+
+def _documents(batch: bytes) -> Iterator[bytes]:
+    return chain.from_iterable(cut(batch))
+
+
+def is_transient(error: BaseException) -> bool:
+    """True if another try may find the source in order: a lost cursor, an election, a cut line."""
+    if isinstance(error, OperationFailure):
+        return error.code in TRANSIENT_CODES
+    return isinstance(error, ConnectionFailure)
+
+
+def collections_of(database: Database[dict[str, Any]], *, may_be_empty: bool = False) -> list[str]:
+    """Names of the shop's collections, without views.
 
     Raises:
         UserError: the database has none, which is how MongoDB shows one that isn't there.
@@ -95,15 +170,19 @@ def collections_of(database: Database[dict[str, Any]]) -> list[str]:
     names = sorted(
         entry["name"]
         for entry in database.list_collections()
-        if entry.get("type", "collection") != "view"
-        and not entry["name"].startswith(("system.", "_ledgerline"))
+        if entry.get("type", "collection") != "view" and is_own(entry["name"])
     )
-    if not names:
+    if not names and not may_be_empty:
         raise UserError(
             f'MongoDB has no database "{database.name}", or nothing is in it: '
             "correct MONGODB_DATABASE, or fill the demo store with `make demo`"
         )
     return names
+
+
+def is_own(collection: str) -> bool:
+    """True for the shop's collections: neither the server's own nor Ledgerline's notes."""
+    return not collection.startswith(("system.", "_ledgerline"))
 
 
 def overlap_start(watermark: datetime | None, overlap: timedelta) -> datetime:

@@ -27,13 +27,14 @@ class _Watch(modes.Observer):
     """Tells the terminal which collection is being read."""
 
     def __init__(self, task: progress.Task) -> None:
-        self.task, self.collection = task, ""
+        self.task = task
+        self.modes: dict[str, str] = {}
 
-    def begin(self, collection: str, mode: str, expected: int) -> None:
-        self.collection = f"{collection} ({mode})"
+    def begin(self, collection: str, mode: str, expected: int | None) -> None:
+        self.modes[collection] = mode
 
-    def read(self, documents: int) -> None:
-        self.task.advance(self.collection, documents)
+    def read(self, collection: str, documents: int, size: int) -> None:
+        self.task.advance(f"{collection} ({self.modes[collection]})", documents)
 
 
 @dg.multi_asset(

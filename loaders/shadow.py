@@ -1,0 +1,138 @@
+"""The shadow of a raw table: rows gathered out of sight, which become raw's in one transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import psycopg
+from psycopg import sql
+
+from loaders import odd
+from loaders.schema import table_name
+
+SCHEMA = "shadow"
+
+# In the order of `encoding.Slice.rows`. The columns that all rows of a batch share are added in the
+# end, with a default: Postgres notes it once and doesn't write it to any row.
+_COLUMNS = """
+    _id text not null, _source_ts timestamptz, _doc_hash text not null, _types text,
+    doc jsonb not null
+"""
+
+
+class Shadow:
+    """The shadow table of one collection, and the table of its odd documents.
+
+    Args:
+        conn: its transactions are the caller's.
+        collection: whose.
+    """
+
+    def __init__(self, conn: psycopg.Connection, collection: str) -> None:
+        self.conn = conn
+        self.name = table_name(collection)
+        self.table = sql.Identifier(SCHEMA, self.name)
+        self.odd = sql.Identifier(SCHEMA, table_name(f"{collection}:odd"))
+        self.raw = sql.Identifier("raw", self.name)
+
+    def create(self) -> None:
+        """Make both tables anew, empty."""
+        self.drop()
+        self._run("create table {table} ({columns})", columns=sql.SQL(_COLUMNS))
+        self._run("create table {odd} ({columns})", columns=sql.SQL(odd.COLUMNS))
+
+    def drop(self) -> None:
+        """Drop both tables, if there are any."""
+        self._run("drop table if exists {table}, {odd}")
+
+    def index(self) -> None:
+        """Make the indexes that a raw table has.
+
+        Raises:
+            psycopg.errors.UniqueViolation: the same `_id` came twice.
+        """
+        self._run("alter table {table} add primary key (_id)")
+        self._run("create index on {table} (_source_ts)")
+        self._run("analyze {table}")
+
+    def drop_older(self) -> None:
+        """Of rows with the same `_id`, keep the one that came last."""
+        self._run(
+            """
+            delete from {table} as older using {table} as newer
+            where older._id = newer._id and older.ctid < newer.ctid
+            """
+        )
+
+    def hand_over_odd(self) -> None:
+        """Move the odd documents into the batch's temporary table."""
+        self._run("insert into pg_temp.ledgerline_odd select * from {odd}")
+
+    def replace_raw(self, loaded_at: datetime, batch_id: int) -> bool:
+        """Take the place of the empty raw table, with its rights and what indexes it has besides.
+
+        Returns:
+            False where something, a view say, depends on the raw table: nothing was done then.
+        """
+        if self._has_dependants():
+            return False
+        indexes = self.conn.execute(
+            """
+            select indexdef from pg_indexes where schemaname = 'raw' and tablename = %s
+            and indexname not in (
+                select indexname from pg_indexes where schemaname = %s and tablename = %s)
+            """,
+            [self.name, SCHEMA, self.name],
+        ).fetchall()
+        rights = self.conn.execute(
+            """
+            select pg_get_userbyid(grantee), privilege_type, is_grantable
+            from pg_class, aclexplode(relacl) where oid = %s::regclass and grantee <> relowner
+            """,
+            [self.raw.as_string(self.conn)],
+        ).fetchall()
+        comment = self.conn.execute(
+            "select obj_description(%s::regclass)", [self.raw.as_string(self.conn)]
+        ).fetchone()
+        self._run(
+            """
+            alter table {table}
+                add column _loaded_at timestamptz not null default {at},
+                add column _batch_id bigint not null default {batch},
+                add column _deleted_at timestamptz
+            """,
+            at=sql.Literal(loaded_at),
+            batch=sql.Literal(batch_id),
+        )
+        self._run("alter table {table} alter _loaded_at drop default, alter _batch_id drop default")
+        self._run("drop table {raw}")
+        self._run("alter table {table} set schema raw")
+        for (definition,) in indexes:
+            self.conn.execute(definition)  # text of the catalogue
+        for role, privilege, grantable in rights:
+            self._run(
+                "grant {privilege} on {raw} to {role}" + " with grant option" * grantable,
+                privilege=sql.SQL(privilege),
+                role=sql.Identifier(role) if role != "unknown (OID=0)" else sql.SQL("public"),
+            )
+        self._run(
+            "comment on table {raw} is {comment}", comment=sql.Literal(comment and comment[0])
+        )
+        return True
+
+    def _has_dependants(self) -> bool:
+        row = self.conn.execute(
+            """
+            select exists (
+                select from pg_depend
+                where refclassid = 'pg_class'::regclass and refobjid = %s::regclass
+                    and classid in ('pg_rewrite'::regclass, 'pg_trigger'::regclass,
+                        'pg_policy'::regclass, 'pg_publication_rel'::regclass))
+            """,
+            [self.raw.as_string(self.conn)],
+        ).fetchone()
+        return row == (True,)
+
+    def _run(self, statement: str, **names: sql.Composable) -> None:
+        query = sql.SQL(statement).format(table=self.table, odd=self.odd, raw=self.raw, **names)
+        self.conn.execute(query)

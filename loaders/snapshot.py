@@ -1,0 +1,297 @@
+"""A full load: all documents of a collection, as they are at its end, in one commit for readers.
+
+The documents are read in the order of their `_id` into the shadow table, a chunk per transaction
+together with the place where it ends, so that a load that was killed goes on from there, after
+100 million documents as well. Where the source has change streams, a resume token is taken before
+the first document is read, and what changed since is applied in the last transaction: raw is then
+equal to the source at one moment, however long the reading took. Where it hasn't, changes made
+during the read come with the next incremental load, whose watermark is the clock at its start.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain
+from typing import IO, TYPE_CHECKING
+
+import psycopg
+import structlog
+from psycopg import sql
+
+from loaders import changes, encoding, landing, odd
+from loaders.encoding import Slice
+from loaders.landing import Batch, Result, copy_slices
+from loaders.shadow import Shadow
+from loaders.source import Source, position_of
+from loaders.tally import Tally
+
+if TYPE_CHECKING:
+    from loaders.modes import Observer
+
+# A chunk's end costs a COPY and a commit, some milliseconds; what a kill loses is at most a chunk.
+CHUNK_BYTES = 64 * 1024 * 1024
+CAREFUL_CHUNK_BYTES = 4 * 1024 * 1024  # the documents of such a chunk are held in memory
+
+log = structlog.get_logger(__name__)
+
+Copy = Callable[[Iterable[Slice], Tally, IO[bytes]], None]
+
+
+@dataclass(slots=True)
+class Progress:
+    """The row of `ops.snapshots`.
+
+    Attributes:
+        position: the last document in the shadow table, BSON {_id: …}; None before the first.
+        token: where the change stream stood before the first document was read; None without one.
+        clock: the source's clock at that time.
+    """
+
+    tally: Tally
+    position: bytes | None
+    token: bytes | None
+    clock: datetime
+    resumed: bool = False
+
+
+class Snapshot:
+    """One full load of one collection, begun or gone on with.
+
+    Args:
+        conn: autocommit, outside of a transaction. Its session holds the collection's lock.
+        source: the collection.
+        run_id: names the run in `ops.load_runs`.
+        observer: is told of progress.
+    """
+
+    def __init__(
+        self, conn: psycopg.Connection, source: Source, run_id: uuid.UUID, observer: Observer
+    ) -> None:
+        self.conn = conn
+        self.source = source
+        self.collection = source.name
+        self.run_id = run_id
+        self.observer = observer
+        self.shadow = Shadow(conn, source.name)
+
+    def load(self, mode: str) -> Result:
+        """Read what is left to read, then hand all of it to raw in one transaction.
+
+        Raises:
+            LoadInProgressError: another loader has the collection.
+        """
+        landing.lock(self.conn, self.collection)
+        try:
+            progress = self._begin()
+            self._read(progress)
+            self._index()
+            return self._hand_over(progress, mode)
+        except changes.CollectionReplacedError:
+            self._forget()  # what was read is of another collection now
+            raise
+        finally:
+            if not self.conn.closed:
+                landing.unlock(self.conn, self.collection)
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def _begin(self) -> Progress:
+        """Where to go on: after the last chunk of a load that was killed, or at the start."""
+        row = self.conn.execute(
+            """
+            select tally, position, token, clock from ops.snapshots
+            where collection = %s and source = %s and encoding = %s
+            """,
+            [self.collection, self.source.address, encoding.VERSION],
+        ).fetchone()
+        if row:
+            tally, position, token, clock = row
+            progress = Progress(Tally.load(tally), position, token, clock, resumed=True)
+            self.observer.read(self.collection, progress.tally.read, progress.tally.size)
+            log.info(
+                "going on with an unfinished full load",
+                collection=self.collection,
+                documents=progress.tally.read,
+            )
+            return progress
+        clock = self.source.now()
+        progress = Progress(Tally(), None, self._token(), clock)
+        with self.conn.transaction():
+            self.shadow.create()
+            self.conn.execute("delete from ops.snapshots where collection = %s", [self.collection])
+            self.conn.execute(
+                """
+                insert into ops.snapshots (collection, run_id, source, encoding, tally, token,
+                    clock, started_at, saved_at)
+                values (%s, %s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp())
+                """,
+                [
+                    self.collection,
+                    self.run_id,
+                    self.source.address,
+                    encoding.VERSION,
+                    progress.tally.dump(),
+                    progress.token,
+                    clock,
+                ],
+            )
+        return progress
+
+    def _token(self) -> bytes | None:
+        found = changes.current_token(self.source.database)
+        return found and found[0]
+
+    def _read(self, progress: Progress) -> None:
+        slices = self._slices(progress.position)
+        while True:
+            try:
+                with self.conn.transaction():
+                    done = self._chunk(progress, _Chunk(slices, CHUNK_BYTES), self._copy)
+            except odd.UNSTORABLE:
+                # once more from the chunk's start, to find the documents that Postgres can't hold
+                slices = self._slices(progress.position)
+                chunk = _Chunk(slices, CAREFUL_CHUNK_BYTES)
+                with self.conn.transaction():
+                    done = self._chunk(progress, chunk, self._copy_one_by_one)
+            if done:
+                return
+
+    def _slices(self, position: bytes | None) -> Iterator[Slice]:
+        for batch in self.source.everything(position):
+            for documents in encoding.cut(batch):
+                yield encoding.encode(documents)
+
+    def _chunk(self, progress: Progress, chunk: _Chunk, copy: Copy) -> bool:
+        """COPY one chunk and save where it ends; True when there was no more."""
+        tally = Tally.load(progress.tally.dump())  # the progress moves only with the commit
+        with odd.spool() as odd_rows:
+            copy(chunk, tally, odd_rows)
+            odd.copy(self.conn, odd_rows, self.shadow.odd)
+        position = chunk.last and position_of(chunk.last)
+        progress.position = position or progress.position
+        self.conn.execute(
+            """
+            update ops.snapshots
+            set position = %s, tally = %s, saved_at = clock_timestamp() where collection = %s
+            """,
+            [progress.position, tally.dump(), self.collection],
+        )
+        progress.tally = tally
+        return chunk.is_last
+
+    def _copy(self, parts: Iterable[Slice], tally: Tally, odd_rows: IO[bytes]) -> None:
+        def told() -> Iterator[Slice]:
+            for part in parts:
+                yield part
+                self.observer.read(self.collection, part.read, part.size)
+
+        copy_slices(self.conn, self.shadow.table, told(), tally, odd_rows)
+
+    def _copy_one_by_one(self, parts: Iterable[Slice], tally: Tally, odd_rows: IO[bytes]) -> None:
+        for document in chain.from_iterable(part.originals for part in parts):
+            part = encoding.encode([document])
+            try:
+                with self.conn.transaction():
+                    copy_slices(self.conn, self.shadow.table, [part], Tally(), odd_rows)
+            except odd.UNSTORABLE as error:
+                reason = f"Postgres can't store it: {error.diag.message_primary}"
+                identity = encoding.identity_of(document)
+                row = encoding.odd_row(identity, "quarantined", reason, document)
+                part = Slice(b"", count=0, read=1, size=part.size, odd=row, rejected=1)
+                odd_rows.write(row)
+            tally.add(part)
+
+    def _index(self) -> None:
+        try:
+            with self.conn.transaction():
+                self.shadow.index()
+        except psycopg.errors.UniqueViolation:  # after an `_id` that is no valid text
+            with self.conn.transaction():
+                self.shadow.drop_older()
+                self.shadow.index()
+
+    # --- handing over -----------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        with self.conn.transaction():
+            self.shadow.drop()
+            self.conn.execute("delete from ops.snapshots where collection = %s", [self.collection])
+
+    def _hand_over(self, progress: Progress, mode: str) -> Result:
+        with landing.open_batch(self.conn, self.collection, mode, self.run_id) as batch:
+            batch.tally = progress.tally
+            batch.adopt(self.shadow, is_complete=True)
+            if progress.token is not None:
+                self._catch_up(batch, progress.token)
+            self.conn.execute("delete from ops.snapshots where collection = %s", [self.collection])
+            return batch.finish(
+                source_count=self.source.count,
+                watermark=watermark(batch, progress.clock),
+                is_complete=True,
+                days=batch.tally.days,
+                source_now=self.source.now(),
+            )
+
+    def _catch_up(self, batch: Batch, token: bytes) -> None:
+        """Apply what changed at the source while it was read."""
+        until = changes.cluster_time(self.source.database)
+        assert until is not None  # a server that gave a token has a clock
+        try:
+            for effect in changes.catch_up(self.source.database, token, self.collection, until):
+                self._take_from_tally(batch, list(effect.documents))
+                batch.restage(effect.slices())
+                batch.merge(effect.slices)
+                batch.mark_deleted(effect.gone())
+        except changes.TokenLostError as error:
+            log.warning(
+                "the source no longer knows what changed during this full load; it comes with "
+                "the next incremental load and sweep",
+                collection=self.collection,
+                reason=str(error),
+            )
+
+    def _take_from_tally(self, batch: Batch, identities: Sequence[str]) -> None:
+        """Documents whose later version comes with the changes: the tally has them as read."""
+        rows = batch.conn.execute(
+            sql.SQL(
+                """
+            select coalesce(to_char(_source_ts, 'YYYY-MM-DD'), ''), left(_doc_hash, 15)
+            from {} as rows
+            where _id = any(%s) and _deleted_at is null and not exists (
+                select from ops.quarantine as kept
+                where kept.collection = %s and kept._id = rows._id)
+            """
+            ).format(batch.table),
+            [identities, self.collection],
+        )
+        for day, bits in rows:
+            batch.tally.move(day, -1, -int(bits, 16))
+
+
+class _Chunk:
+    """So many bytes of slices off the front of a stream of them; remembers the last document."""
+
+    def __init__(self, slices: Iterator[Slice], size: int) -> None:
+        self.slices, self.left = slices, size
+        self.last: Sequence[bytes] = ()
+        self.is_last = True
+
+    def __iter__(self) -> Iterator[Slice]:
+        for part in self.slices:
+            self.last = part.originals or self.last
+            self.left -= part.size
+            yield part
+            if self.left <= 0:
+                self.is_last = False
+                return
+
+
+def watermark(batch: Batch, started: datetime) -> tuple[datetime, str] | None:
+    """The newest (updated_at, _id) read, not later than the source's clock at the start."""
+    if batch.tally.newest is None:
+        return None
+    newest, identity = batch.tally.newest
+    return min(newest.replace(tzinfo=UTC), started), identity
