@@ -21,12 +21,12 @@ export DO_NOT_TRACK = 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down status load build refresh ui docs psql lint bench clean
+.PHONY: help demo test up down status load build refresh ui docs psql lint bench bench-loader clean
 
 help:
 	@echo "Ledgerline: a shop's MongoDB to Postgres marts and models whose numbers can be proven"
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
 
 $(READY): requirements.lock pyproject.toml sandbox/bootstrap.py
 	@command -v $(PYTHON) >/dev/null || \
@@ -73,6 +73,9 @@ lint: $(READY) ## ruff and yamllint (SQL: .venv/bin/sqlfluff lint models)
 
 bench: $(READY) ## timed runs, written to benchmarks/
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-loader: $(READY) ## the loader beside COPY and other tools, for benchmarks/README.md [ARGS="--docs 20000 --runs 1"]
+	@$(BIN)/python -m benchmarks.loader $(ARGS)
 
 clean: $(READY) ## stop the servers and remove what was built [CLEAN_DATA=1 also drops .ledgerline with all data]
 	$(RUN) down

@@ -10,7 +10,7 @@ from loaders.settings import ROOT
 
 TARGETS = (
     *("demo", "test", "up", "down", "status", "load", "build", "refresh"),
-    *("ui", "docs", "psql", "lint", "bench", "clean"),
+    *("ui", "docs", "psql", "lint", "bench", "bench-loader", "clean"),
 )
 
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make isn't installed")
@@ -23,7 +23,7 @@ def _make(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_make_alone_prints_every_target_with_one_line_each() -> None:
     printed = _make()
     assert printed.returncode == 0
-    lines = re.findall(r"^ +make (\w+) +(\S.*)$", printed.stdout, re.MULTILINE)
+    lines = re.findall(r"^ +make ([\w-]+) +(\S.*)$", printed.stdout, re.MULTILINE)
     assert tuple(target for target, _ in lines) == TARGETS
     assert all(len(help_text) > 10 for _, help_text in lines)
 

@@ -1,0 +1,1 @@
+"""How fast the loader is, beside a bare COPY and beside other tools: `make bench-loader`."""
