@@ -1,0 +1,476 @@
+"""Watches the shape of what is loaded: fields, their types, and how many documents have them.
+
+After a run, `observe_results` looks at a random sample of the documents that each collection's new
+batches wrote, in SQL, and notes what it sees in the tables of `ddl/50_drift.sql`. What is new,
+came back, vanished or changed its type goes to `ops.schema_changes` and to the log.
+
+The cost has a bound whatever was loaded (`sample_size`, `_source_of_sample`), and a look that fails
+costs nothing but itself: the batch was committed before.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import structlog
+from psycopg import sql
+
+from loaders.field_changes import (
+    ABSENT,
+    Change,
+    Field,
+    Known,
+    compare,
+    folded,
+    is_material,
+    maps_among,
+    shortened,
+)
+from loaders.landing import Result
+from loaders.schema import LOCK_NAMESPACE, table_name
+
+# documents per look: one in so many of what was written, so that a look costs some percent of the
+# load, but never fewer or more than these
+SAMPLE_SHARE = 100
+MIN_SAMPLE, MAX_SAMPLE = 200, 2_000
+SAMPLE_BYTES = 4 * 1024 * 1024  # as stored, compressed; the first document is taken in any case
+SCAN_ROWS = 5_000  # a batch of up to so many rows is read as a whole to sample from it
+MOST_SCAN_ROWS = 100_000
+SAMPLE_PAGES = 5_000  # random pages of 8 kB
+TIMEOUT = "10s"
+
+MAX_DEPTH = 10
+MAX_ELEMENTS = 20  # of one array, its first ones
+MAX_FIELDS = 2_000
+_ROWS = 5 * MAX_FIELDS  # (path, type) pairs taken from Postgres
+
+REPEAT_AFTER = "1 day"
+_OBJECT_WORDS = ["$date", "$binary", "$regularExpression", "$timestamp"]
+_OBJECT_WORDS += ["$minKey", "$maxKey", "$code"]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One look at one collection, as in `ops.field_samples`."""
+
+    collection: str
+    batch_id: int
+    documents: int
+    fields: int
+    changes: Sequence[Change]
+    seconds: float
+
+
+def observe_results(conn: psycopg.Connection, results: Iterable[Result]) -> list[Observation]:
+    """Look at what a run has written; never raises, as the load is done and must stay done.
+
+    Args:
+        conn: autocommit, outside of a transaction.
+        results: of the run; collections that it wrote nothing to are passed over.
+    """
+    found = []
+    written = (one.collection for one in results if one.counts.inserted or one.counts.updated)
+    for collection in dict.fromkeys(written):
+        try:
+            observation = observe(conn, collection)
+        except Exception as error:
+            log.warning(
+                "couldn't look at the fields", collection=collection, error=type(error).__name__
+            )
+            continue
+        if observation is not None:
+            found.append(observation)
+    return found
+
+
+def observe(conn: psycopg.Connection, collection: str) -> Observation | None:
+    """Look at the batches of a collection that nobody has looked at yet, in one transaction.
+
+    Killed anywhere, it has done nothing, and the next call looks at these batches too.
+
+    Returns:
+        None if there is no such batch.
+    """
+    started = time.perf_counter()
+    with conn.transaction():
+        conn.execute(
+            "select pg_advisory_xact_lock(hashtextextended(%s, 0))",
+            [f"{LOCK_NAMESPACE}.drift.{collection}"],
+        )
+        batches = _pending(conn, collection)
+        if not batches.ids:
+            return None
+        known = _known(conn, collection)
+        try:
+            with conn.transaction():
+                conn.execute(
+                    sql.SQL("set local statement_timeout = {}").format(sql.Literal(TIMEOUT))
+                )
+                sampled, seen, cut = _look(conn, collection, batches, known)
+        except psycopg.errors.QueryCanceled:
+            # not again at each run: these batches count as looked at
+            log.warning("looking at the fields took too long", collection=collection)
+            sampled, seen, cut = 0, {}, 0
+        total = _sampled_before(conn, collection)
+        changes = compare(known, seen, sampled, total)
+        batch_id = batches.ids[-1]
+        _write(conn, collection, batch_id, known, seen, sampled, changes)
+        seconds = time.perf_counter() - started
+        conn.execute(
+            """
+            insert into ops.field_samples
+                (collection, batch_id, documents, fields, fields_cut, total, seconds)
+            values (%s, %s, %s, %s, %s, %s, %s)
+            """,
+            [collection, batch_id, sampled, len(seen), cut, total + sampled, seconds],
+        )
+    for change in changes:
+        log.warning(
+            "schema changed",
+            collection=collection,
+            path=change.path,
+            kind=change.kind,
+            before=change.before,
+            after=change.after,
+            batch_id=batch_id,
+        )
+    return Observation(collection, batch_id, sampled, len(seen), changes, seconds)
+
+
+# --- the sample -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Batches:
+    """Batches to look at, oldest first; how many rows they wrote, and since when."""
+
+    ids: list[int]
+    written: int
+    since: object
+
+
+def _pending(conn: psycopg.Connection, collection: str) -> _Batches:
+    row = conn.execute(
+        """
+        select coalesce(array_agg(batch_id order by batch_id), '{}'),
+            coalesce(sum(inserted + updated), 0), min(started_at)
+        from ops.load_runs
+        where collection = %(collection)s and status = 'done' and inserted + updated > 0
+            and batch_id > coalesce((
+                select max(batch_id) from ops.field_samples where collection = %(collection)s), 0)
+        """,
+        {"collection": collection},
+    ).fetchone()
+    assert row is not None
+    return _Batches(row[0], int(row[1]), row[2])
+
+
+def sample_size(written: int) -> int:
+    """How many documents to look at when so many were written."""
+    return min(max(written // SAMPLE_SHARE, MIN_SAMPLE), MAX_SAMPLE)
+
+
+def _source_of_sample(conn: psycopg.Connection, table: sql.Composable, batches: _Batches) -> str:
+    """Which rows the sample is drawn from: a clause for `from … where`.
+
+    A small batch is read by the index on _loaded_at. Of a large one, random pages are read, enough
+    for five times the sample, which is then drawn from them, so that neighbours on a page hardly
+    ever come together. A large batch that is thinly spread over a huge table is read by the index
+    again: its first 100,000 rows by their place in the table, which says little about the document.
+    """
+    row = conn.execute(
+        sql.SQL("select pg_relation_size({}::regclass) / 8192").format(
+            sql.Literal(table.as_string())
+        )
+    ).fetchone()
+    assert row is not None
+    pages = max(int(row[0]), 1)
+    wanted = math.ceil(5 * sample_size(batches.written) / (batches.written / pages))
+    if batches.written > SCAN_ROWS and wanted <= SAMPLE_PAGES:
+        share = min(100.0, 100.0 * wanted / pages)
+        return f"tablesample system ({share:.6f}) repeatable ({batches.ids[-1]})"
+    return ""
+
+
+# `_doc_hash` is as good as random: the rows with the smallest ones are a fair sample of the rows,
+# and the same again if the look is repeated. Sizes are those in the table, known without reading.
+_SAMPLE = """
+sample as materialized (
+    select row_number() over (order by _doc_hash) as n, _id, doc, cast(_types as jsonb) as types
+    from (
+        select _id, doc, _types, _doc_hash,
+            sum(pg_column_size(doc)) over (order by _doc_hash, _id) - pg_column_size(doc) as before
+        from (
+            select _id, doc, _types, _doc_hash
+            from (
+                select _id, doc, _types, _doc_hash
+                from {table} {pages}
+                where _loaded_at >= {since} and _batch_id = any({batches}) and _deleted_at is null
+                limit {most}
+            ) as candidates
+            order by _doc_hash, _id
+            limit {documents}
+        ) as drawn
+    ) as sized
+    where before < {bytes}
+)
+"""
+
+_WALK = """
+node (n, path, depth, kind, value, types) as (
+    select n, '', 0, 'object', doc, types from sample
+    union all
+    select node.n, child.path, node.depth + 1,
+        case
+            when jsonb_typeof(child.value) <> 'object' then jsonb_typeof(child.value)
+            when child.value ?| {words} and child.types is distinct from '"object"' then 'special'
+            else 'object'
+        end,
+        child.value, child.types
+    from node
+    cross join lateral (
+        select
+            case
+                when node.path = any({maps}) then node.path || '.*'
+                else node.path || ops.path_step(entry.key)
+            end as path,
+            entry.value,
+            node.types -> entry.key as types
+        from jsonb_each(case when node.kind = 'object' then node.value end) as entry
+        union all
+        select node.path || '[]', entry.value,
+            case jsonb_typeof(node.types)
+                when 'array' then node.types -> 0
+                else node.types -> ('#' || entry.position - 1)
+            end
+        from (
+            select value, position
+            from jsonb_array_elements(case when node.kind = 'array' then node.value end)
+                with ordinality as element (value, position)
+            limit {elements}
+        ) as entry
+    ) as child
+    where node.kind in ('object', 'array') and node.depth < {depth}
+),
+
+read as (
+    -- offset 0: each is worked out once, not at each place where it is used
+    select n, path, kind, value,
+        case when kind in ('string', 'number') then value #>> '{{}}' end as content,
+        case when jsonb_typeof(types) = 'string' then types #>> '{{}}' end as told
+    from node
+    where depth > 0
+    offset 0
+),
+
+typed as (
+    select n, path, ops.bson_type(kind, value, content, told) as type, count(*) as occurrences
+    from read
+    group by 1, 2, 3
+),
+
+by_type as (
+    select path, type, count(*) as documents, sum(occurrences) as occurrences, min(n) as example
+    from typed
+    group by path, type
+),
+
+-- elsewhere a document has one value, so one type
+several as (
+    select path, count(distinct n) as present
+    from typed
+    where strpos(path, '[]') > 0 or strpos(path, '*') > 0
+    group by path
+)
+
+select by_type.path, by_type.type, by_type.documents, by_type.occurrences, sample._id,
+    coalesce(several.present, sum(by_type.documents) over (partition by by_type.path)),
+    (select count(*) from sample), count(*) over ()
+from by_type
+inner join sample on sample.n = by_type.example
+left join several on several.path = by_type.path
+order by by_type.documents desc, by_type.path
+limit {rows}
+"""
+
+
+def _look(
+    conn: psycopg.Connection, collection: str, batches: _Batches, known: Mapping[str, Known]
+) -> tuple[int, dict[str, Field], int]:
+    """(documents sampled, their fields by path, number of fields left out)."""
+    table = sql.Identifier("raw", table_name(collection))
+    query = sql.SQL("with recursive" + _SAMPLE + "," + _WALK)
+    values = {
+        "since": batches.since,
+        "batches": batches.ids,
+        "documents": sample_size(batches.written),
+        "most": MOST_SCAN_ROWS,
+        "bytes": SAMPLE_BYTES,
+        "words": _OBJECT_WORDS,
+        "elements": MAX_ELEMENTS,
+        "depth": MAX_DEPTH,
+        "rows": _ROWS,
+    }
+    pages = sql.SQL(_source_of_sample(conn, table, batches))
+    maps = {path.removesuffix(".*") for path in known if path.endswith(".*")}
+    while True:
+        # composed, not parameters: a percent sign in a collection's name would be a placeholder
+        rows = conn.execute(
+            query.format(
+                table=table,
+                pages=pages,
+                maps=sql.Literal([f".{path}" for path in sorted(maps)]),
+                **{name: sql.Literal(value) for name, value in values.items()},
+            )
+        ).fetchall()
+        sampled, fields = _fields_of(rows)
+        found = maps_among(fields, known) - maps
+        if not found:
+            break
+        # the outermost first, since a map in a map shows its keys only when the outer one is known
+        shortest = min(path.count(".") for path in found)
+        maps |= {path for path in found if path.count(".") == shortest}
+    kept = sorted(fields, key=lambda path: (-fields[path].present, path))[:MAX_FIELDS]
+    cut = max(len(fields), rows[0][7] if len(rows) == _ROWS else 0) - len(kept)
+    return sampled, {path: fields[path] for path in kept}, cut
+
+
+def _fields_of(rows: Sequence[tuple[Any, ...]]) -> tuple[int, dict[str, Field]]:
+    fields: dict[str, Field] = {}
+    sampled = 0
+    for path, kind, documents, occurrences, example, present, sampled, _ in rows:
+        one = fields.setdefault(shortened(path[1:]), Field(sampled, int(present)))
+        one.documents[kind] = documents
+        one.occurrences[kind] = int(occurrences)
+        one.example[kind] = example
+    return sampled, fields
+
+
+# --- notes ----------------------------------------------------------------------------------------
+
+
+def _known(conn: psycopg.Connection, collection: str) -> dict[str, Known]:
+    known: dict[str, Known] = {}
+    rows = conn.execute(
+        """
+        select path, fields.unseen, fields.types,
+            seen.observed_at <= clock_timestamp() - cast(%s as interval),
+            seen.type, seen.sampled, seen.present, seen.documents, seen.occurrences
+        from ops.fields as fields
+        inner join ops.field_types as seen using (collection, path)
+        where collection = %s and seen.batch_id = fields.observed_batch_id
+        """,
+        [REPEAT_AFTER, collection],
+    )
+    for path, unseen, types, is_old, kind, sampled, present, documents, occurrences in rows:
+        one = known.setdefault(path, Known(Field(sampled, present), unseen, set(types), is_old))
+        one.last.documents[kind] = documents
+        one.last.occurrences[kind] = occurrences
+    return known
+
+
+def _sampled_before(conn: psycopg.Connection, collection: str) -> int:
+    row = conn.execute(
+        "select total from ops.field_samples where collection = %s order by batch_id desc limit 1",
+        [collection],
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _write(
+    conn: psycopg.Connection,
+    collection: str,
+    batch_id: int,
+    known: Mapping[str, Known],
+    seen: Mapping[str, Field],
+    sampled: int,
+    changes: Sequence[Change],
+) -> None:
+    if not sampled:
+        return
+    changed = {change.path for change in changes}
+    noted = {
+        path: now
+        for path, now in seen.items()
+        if path not in known
+        or path in changed
+        or known[path].is_old
+        or is_material(known[path], now)
+    }
+    nothing = Field(sampled, 0, {ABSENT: 0}, {ABSENT: 0})
+    noted |= {change.path: nothing for change in changes if change.kind == "vanished"}
+    with (
+        conn.cursor() as cursor,
+        cursor.copy(
+            "copy ops.field_types (collection, path, batch_id, type, observed_at, sampled, "
+            "present, documents, occurrences) from stdin"
+        ) as copy,
+    ):
+        at = datetime.now(UTC)
+        for path, one in noted.items():
+            for kind, count in one.occurrences.items():
+                copy.write_row(
+                    (
+                        collection,
+                        path,
+                        batch_id,
+                        kind,
+                        at,
+                        sampled,
+                        one.present,
+                        one.documents[kind],
+                        count,
+                    )
+                )
+    conn.execute(
+        "delete from ops.fields where collection = %s and path = any(%s)",
+        [collection, sorted(folded(known, seen))],
+    )
+    conn.execute(
+        """
+        update ops.fields set unseen = case when path = any(%(seen)s) then 0 else unseen + %(n)s end
+        where collection = %(collection)s and (unseen > 0 or path <> all(%(seen)s))
+        """,
+        {"collection": collection, "seen": list(seen), "n": sampled},
+    )
+    rows = [
+        (
+            path,
+            sorted(known[path].types.union(one.occurrences) if path in known else one.occurrences),
+        )
+        for path, one in noted.items()
+    ]
+    conn.execute(
+        """
+        insert into ops.fields as kept
+            (collection, path, first_batch_id, first_seen_at, observed_batch_id, types)
+        select %(collection)s, path, %(batch)s, clock_timestamp(), %(batch)s,
+            string_to_array(types, ',')
+        from unnest(%(paths)s::text[], %(types)s::text[]) as noted (path, types)
+        on conflict (collection, path) do update set
+            observed_batch_id = excluded.observed_batch_id, types = excluded.types
+        """,
+        {
+            "collection": collection,
+            "batch": batch_id,
+            "paths": [path for path, _ in rows],
+            "types": [",".join(types) for _, types in rows],
+        },
+    )
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            """
+            insert into ops.schema_changes
+                (collection, path, kind, before, after, batch_id, seen_at, example_id)
+            values (%s, %s, %s, %s, %s, %s, clock_timestamp(), %s)
+            """,
+            [(collection, c.path, c.kind, c.before, c.after, batch_id, c.example) for c in changes],
+        )
