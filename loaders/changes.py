@@ -78,6 +78,7 @@ class Event:
         collection: what it happened to; None where that is the database.
         token: to resume after this event.
         time: cluster time, which orders the changes of a replica set.
+        at: when it happened by the source's clock, aware UTC.
         key: BSON of {_id: …}, and the shard key where there is one.
         document: the document's BSON after an insert or replace; for an update as it was when the
             server looked it up, None if it was gone by then.
@@ -89,15 +90,11 @@ class Event:
     collection: str | None
     token: bytes
     time: Timestamp
+    at: datetime
     key: bytes | None = None
     document: bytes | None = None
     to: str | None = None
     transaction: tuple[bytes, int] | None = None
-
-    @property
-    def at(self) -> datetime:
-        """When it happened by the source's clock, in whole seconds, aware UTC."""
-        return datetime.fromtimestamp(self.time.time, UTC)
 
 
 @dataclass(slots=True)
@@ -153,12 +150,15 @@ def parse(fields: Mapping[str, Any]) -> Event:
     """An event as MongoDB sends it; documents inside are RawBSONDocuments."""
     namespace, to = fields.get("ns") or {}, fields.get("to")
     document, key = fields.get("fullDocument"), fields.get("documentKey")
-    session = fields.get("lsid")
+    session, wall = fields.get("lsid"), fields.get("wallTime")
+    # before 6.0 there is only the cluster time, in whole seconds
+    at = wall.replace(tzinfo=UTC) if wall else fields["clusterTime"].as_datetime()
     return Event(
         kind=fields["operationType"],
         collection=namespace.get("coll"),
         token=fields["_id"].raw,
         time=fields["clusterTime"],
+        at=at,
         key=key.raw if key is not None else None,
         document=document.raw if document is not None else None,
         to=to["coll"] if to else None,
@@ -331,6 +331,9 @@ def _translated(error: OperationFailure, *, is_resumed: bool = True) -> Exceptio
         return TokenLostError(
             f"the change stream can't go on from its token ({error.code}: {text})"
         )
+    if error.has_error_label("ResumableChangeStreamError"):
+        # the driver has tried once already
+        return ServerUnreachableError(f"MongoDB broke off the change stream ({text}): run again")
     return error
 
 
