@@ -20,6 +20,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from loaders import drift
 from loaders.connections import open_postgres, readable_errors
 from loaders.follow_cli import follow_until_stopped
 from loaders.landing import Result
@@ -123,6 +124,12 @@ def load(
         )
     make_ml_tables(settings)
     print_results(results, Console(file=sys.stdout))
+    for seen in drift.observe_run(settings, results):
+        if seen.changes:
+            sys.stderr.write(
+                f"{seen.collection}: {len(seen.changes)} changes of its fields "
+                "(ledgerline schema changes)\n"
+            )
 
 
 def make_ml_tables(settings: Settings) -> None:

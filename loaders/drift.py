@@ -1,6 +1,6 @@
 """Watches the shape of what is loaded: fields, their types, and how many documents have them.
 
-After a run, `observe_results` looks at a random sample of the documents that each collection's new
+After a run, `observe_run` looks at a random sample of the documents that each collection's new
 batches wrote, in SQL, and notes what it sees in the tables of `ddl/50_drift.sql`. What is new,
 came back, vanished or changed its type goes to `ops.schema_changes` and to the log.
 
@@ -21,6 +21,7 @@ import psycopg
 import structlog
 from psycopg import sql
 
+from loaders.connections import open_postgres
 from loaders.field_changes import (
     ABSENT,
     Change,
@@ -34,6 +35,7 @@ from loaders.field_changes import (
 )
 from loaders.landing import Result
 from loaders.schema import LOCK_NAMESPACE, table_name
+from loaders.settings import Settings
 
 # documents per look: one in so many of what was written, so that a look costs some percent of the
 # load, but never fewer or more than these
@@ -44,6 +46,7 @@ SCAN_ROWS = 5_000  # a batch of up to so many rows is read as a whole to sample 
 MOST_SCAN_ROWS = 100_000
 SAMPLE_PAGES = 5_000  # random pages of 8 kB
 TIMEOUT = "10s"
+MOST_LOGGED = 50  # changes of one look; all are in ops.schema_changes
 
 MAX_DEPTH = 10
 MAX_ELEMENTS = 20  # of one array, its first ones
@@ -69,16 +72,30 @@ class Observation:
     seconds: float
 
 
-def observe_results(conn: psycopg.Connection, results: Iterable[Result]) -> list[Observation]:
+def observe_run(settings: Settings, results: Iterable[Result]) -> list[Observation]:
     """Look at what a run has written; never raises, as the load is done and must stay done.
 
-    Args:
-        conn: autocommit, outside of a transaction.
-        results: of the run; collections that it wrote nothing to are passed over.
+    Returns:
+        One per collection that the run wrote something to.
     """
-    found = []
+    try:
+        with open_postgres(settings, autocommit=True) as conn:
+            return observe_results(conn, results)
+    except Exception as error:
+        log.warning("couldn't look at the fields", error=type(error).__name__)
+        return []
+
+
+def observe_results(conn: psycopg.Connection, results: Iterable[Result]) -> list[Observation]:
+    """The same over a connection (autocommit, outside of a transaction)."""
     written = (one.collection for one in results if one.counts.inserted or one.counts.updated)
-    for collection in dict.fromkeys(written):
+    return observe_all(conn, dict.fromkeys(written))
+
+
+def observe_all(conn: psycopg.Connection, collections: Iterable[str]) -> list[Observation]:
+    """Look at each collection that has new batches; a failure is logged, not raised."""
+    found = []
+    for collection in collections:
         try:
             observation = observe(conn, collection)
         except Exception as error:
@@ -132,16 +149,10 @@ def observe(conn: psycopg.Connection, collection: str) -> Observation | None:
             """,
             [collection, batch_id, sampled, len(seen), cut, total + sampled, seconds],
         )
-    for change in changes:
-        log.warning(
-            "schema changed",
-            collection=collection,
-            path=change.path,
-            kind=change.kind,
-            before=change.before,
-            after=change.after,
-            batch_id=batch_id,
-        )
+    for change in changes[:MOST_LOGGED]:
+        log.warning("schema changed", collection=collection, batch_id=batch_id, **change.words())
+    if len(changes) > MOST_LOGGED:
+        log.warning("more schema changes", collection=collection, count=len(changes) - MOST_LOGGED)
     return Observation(collection, batch_id, sampled, len(seen), changes, seconds)
 
 

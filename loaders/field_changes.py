@@ -113,6 +113,10 @@ class Change:
     after: str
     example: str | None = None
 
+    def words(self) -> dict[str, str]:
+        """What may be told of it in logs and messages: nothing that stands in a document."""
+        return {"path": self.path, "kind": self.kind, "before": self.before, "after": self.after}
+
 
 def shortened(path: str) -> str:
     """A path that fits into an index: a very long one is its start and a hash."""

@@ -1,10 +1,11 @@
 """One asset per collection of the shop, loaded by `loaders`."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import dagster as dg
 
-from loaders import modes
+from loaders import drift, modes
 from loaders.errors import ServerUnreachableError, UserError
 from loaders.landing import Result
 from loaders.settings import Settings
@@ -48,9 +49,10 @@ def collections(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeRes
     tables = {spec.key: table for table, spec in _SPECS.items()}
     wanted = {key: tables[key] for key in context.selected_asset_keys if key in tables}
     subset = sorted(wanted.values()) if 0 < len(wanted) < len(tables) else ()
+    settings = Settings()
     with progress.current().task("load collections") as task:
         try:
-            results = modes.run(Settings(), subset, observer=_Watch(task))
+            results = modes.run(settings, subset, observer=_Watch(task))
         except ServerUnreachableError:
             raise  # the retry policy is for this
         except UserError as problem:
@@ -61,6 +63,10 @@ def collections(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeRes
     for key, table in wanted.items():
         metadata = _metadata([result for result in results if result.collection == table])
         yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+    for seen in drift.observe_run(settings, results):
+        if seen.changes and seen.collection in _SPECS:
+            key = _SPECS[seen.collection].key
+            context.log_event(dg.AssetObservation(key, metadata=_drift_metadata(seen)))
     for book in _BOOKS.values():
         if book.key in context.selected_asset_keys:
             yield dg.MaterializeResult(asset_key=book.key)
@@ -85,4 +91,17 @@ def _metadata(batches: list[Result]) -> dict[str, dg.MetadataValue]:
         **{name: dg.MetadataValue.int(value) for name, value in numbers.items()},
         "seconds": dg.MetadataValue.float(round(sum(batch.seconds for batch in batches), 3)),
         "reconciled": dg.MetadataValue.bool(last.is_reconciled),
+    }
+
+
+def _drift_metadata(seen: drift.Observation) -> dict[str, dg.MetadataValue]:
+    """What has changed in the fields of a collection: names, types and shares, never values."""
+    shown = seen.changes[: drift.MOST_LOGGED]
+    lines = [f"- `{one.path}` {one.kind}: {one.before} → {one.after}" for one in shown]
+    kinds = Counter(one.kind for one in seen.changes)
+    return {
+        "schema_changes": dg.MetadataValue.md("\n".join(lines)),
+        **{f"fields: {kind}": dg.MetadataValue.int(count) for kind, count in kinds.items()},
+        "documents_sampled": dg.MetadataValue.int(seen.documents),
+        "batch_id": dg.MetadataValue.int(seen.batch_id),
     }
