@@ -157,7 +157,7 @@ class RowMaker:
             is the item's; only the transaction's id is both's.
 
     Attributes:
-        found: fields that have a column, in the rows seen so far.
+        fields: fields that have a column, in the rows seen so far -> that column.
         rest: columns that are no field.
     """
 
@@ -165,7 +165,7 @@ class RowMaker:
         self.entity = entity
         self.mapping = mapping
         self.is_flat = is_flat
-        self.found: set[str] = set()
+        self.fields: dict[str, str] = {}
         self.rest: dict[str, None] = {}
         self._plans: dict[tuple[str, ...], tuple[list, list[str]]] = {}
 
@@ -204,7 +204,7 @@ class RowMaker:
                 [(column, path.split("."), self._reader(kind)) for _, column, path, kind in fields],
                 rest,
             )
-            self.found |= set(found)
+            self.fields = found | self.fields
             self.rest |= dict.fromkeys(rest)
         return self._plans[columns]
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from bson import Decimal128, ObjectId
+from bson import DBRef, Decimal128, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from bson.datetime_ms import DatetimeMS
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -63,7 +64,9 @@ class Reading:
 
     def identifier(self, value: Any) -> str | ObjectId:
         """An id as text, so that 7, 7.0 and "7" meet; 24 hex digits become an ObjectId again."""
-        if isinstance(value, float | Decimal) and value == int(value):
+        if isinstance(value, Decimal128):
+            value = value.to_decimal()
+        if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
             value = int(value)
         text = str(value).strip()
         return ObjectId(text) if _OBJECT_ID.fullmatch(text) else text
@@ -109,8 +112,12 @@ class Reading:
                 return Decimal128(value) if digits <= _DECIMAL_DIGITS else str(value)
             case bool() | str() | bytes() | None:
                 return value
+            case ObjectId() | Decimal128() | DatetimeMS() | Regex() | Timestamp() | DBRef():
+                return value  # of Extended JSON
+            case MinKey() | MaxKey():
+                return value
             case float():
-                return value if math.isfinite(value) else None
+                return None if math.isnan(value) else value  # what pandas writes for no value
             case int():
                 return value if -(2**63) <= value < 2**63 else self.any(Decimal(value))
             case dict():

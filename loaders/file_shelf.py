@@ -7,6 +7,7 @@ that ends. Nothing reaches the warehouse before every file has been read.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -14,12 +15,14 @@ from operator import itemgetter
 from typing import Any
 
 import bson
+from bson.codec_options import CodecOptions, DatetimeConversion
 
 from loaders.errors import UserError
 from loaders.file_mapping import ENTITIES
 from loaders.file_rows import BadLine
 
 _CHUNK = 2_000
+_OPTIONS = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 # {} is always one of ENTITIES
 _SORTED = "select id, file, line, body from {} order by id, seq"
 _INSERT = "insert into {} (id, file, line, body) values (?, ?, ?, ?)"
@@ -27,9 +30,16 @@ _INSERT_BAD = "insert into bad (collection, file, line, reason, content) values 
 
 
 class Shelf:
-    """Rows by kind of file and id; close it with `close()`."""
+    """Rows by kind of file and id; close it with `close()`.
+
+    Attributes:
+        fates: (kind of file, file, what became of it) -> rows that `documents` or `orders` gave
+            out last: `documents` of their own; `merged`, where they only repeat another row or
+            are an item of an order; `overruled`, given out as bad lines.
+    """
 
     def __init__(self) -> None:
+        self.fates: Counter[tuple[str, str, str]] = Counter()
         # "" is a database in a nameless file; memory takes only SQLite's page cache
         self._database = sqlite3.connect("", isolation_level=None)
         self._database.execute("pragma journal_mode = off")
@@ -61,9 +71,10 @@ class Shelf:
                 self._database.execute(f"create index {entity}_id on {entity} (id, seq)")
 
     def bad_lines(self, collection: str) -> Iterator[BadLine]:
-        """The bad lines of the collection's files."""
-        for file, line, reason, content in self._read(
-            "select file, line, reason, content from bad where collection = ? order by rowid",
+        """The bad lines of the collection's files, each once though two kinds may be in a file."""
+        for file, line, reason, content, _first in self._read(
+            "select file, line, reason, content, min(rowid) as first from bad "
+            "where collection = ? group by file, line order by first",
             collection,
         ):
             yield BadLine(file, line, reason, bson.decode(content)["content"])
@@ -73,15 +84,17 @@ class Shelf:
 
         Other versions of it are bad lines, each one once.
         """
+        self._forget(entity)
         rows = self._read(_SORTED.format(entity))
         for _, same in groupby(rows, key=itemgetter(0)):
-            yield from _last_of(list(same))
+            yield from self._last_of(entity, list(same))
 
     def orders(self) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]] | BadLine]:
         """Each transaction with its items in the order of the file.
 
         Items of no transaction are bad lines.
         """
+        self._forget("transactions", "items")
         items = groupby(
             self._read(_SORTED.format("items")),
             key=itemgetter(0),
@@ -90,17 +103,19 @@ class Shelf:
         rows = self._read(_SORTED.format("transactions"))
         for identity, same in groupby(rows, key=itemgetter(0)):
             while waiting and waiting[0] < identity:
-                yield from _orphans(waiting[1])
+                yield from self._orphans(waiting[1])
                 waiting = next(items, None)
-            *worse, best = _last_of(list(same))
+            *worse, best = self._last_of("transactions", list(same))
             yield from worse
             mine: list[dict[str, Any]] = []
             if waiting and waiting[0] == identity:
-                mine = [bson.decode(body) for _, _, _, body in waiting[1]]
+                for _, file, _, body in waiting[1]:
+                    self.fates["items", file, "merged"] += 1
+                    mine.append(bson.decode(body, _OPTIONS))
                 waiting = next(items, None)
             yield best, mine
         while waiting:
-            yield from _orphans(waiting[1])
+            yield from self._orphans(waiting[1])
             waiting = next(items, None)
 
     def close(self) -> None:
@@ -126,23 +141,32 @@ class Shelf:
         with _disk():
             yield from self._database.execute(query, values)
 
+    def _forget(self, *entities: str) -> None:
+        for key in [key for key in self.fates if key[0] in entities]:
+            del self.fates[key]
 
-def _last_of(rows: list[tuple]) -> Iterator[Any]:
-    """Rows of one id: those that the last one overrules as bad lines, then the last one."""
-    *earlier, (_, _, last_line, last_body) = rows
-    told = {last_body}  # each of the other versions once: a flat file repeats them on every line
-    for _, file, line, body in earlier:
-        if body not in told:
+    def _last_of(self, entity: str, rows: list[tuple]) -> Iterator[Any]:
+        """Rows of one id: those that the last one overrules as bad lines, then the last one."""
+        *earlier, (_, last_file, last_line, last_body) = rows
+        # each of the other versions once: a flat file repeats them on every line
+        told = {last_body}
+        for _, file, line, body in earlier:
+            if body in told:
+                self.fates[entity, file, "merged"] += 1
+                continue
             told.add(body)
-            reason = f"the same id stands in line {last_line} again, with other values"
-            yield BadLine(file, line, reason, bson.decode(body))
-    yield bson.decode(last_body)
+            self.fates[entity, file, "overruled"] += 1
+            where = f"line {last_line}" if file == last_file else f"{last_file}, line {last_line},"
+            reason = f"the same id stands in {where} again, with other values"
+            yield BadLine(file, line, reason, bson.decode(body, _OPTIONS))
+        self.fates[entity, last_file, "documents"] += 1
+        yield bson.decode(last_body, _OPTIONS)
 
-
-def _orphans(rows: Iterator[tuple]) -> Iterator[BadLine]:
-    for identity, file, line, body in rows:
-        reason = f"there is no transaction {identity}"
-        yield BadLine(file, line, reason, bson.decode(body))
+    def _orphans(self, rows: Iterator[tuple]) -> Iterator[BadLine]:
+        for identity, file, line, body in rows:
+            self.fates["items", file, "overruled"] += 1
+            reason = f"there is no transaction {identity}"
+            yield BadLine(file, line, reason, bson.decode(body, _OPTIONS))
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import math
 import tracemalloc
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -11,7 +13,7 @@ import bson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bson import Decimal128, ObjectId
+from bson import DBRef, Decimal128, Int64, ObjectId
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -37,7 +39,10 @@ def rows_of(path, **options):
 # --- rows ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "latin-1"])
+@pytest.mark.parametrize(
+    "encoding",
+    ["utf-8", "utf-8-sig", "cp1252", "latin-1", "utf-16", "utf-16-le", "utf-16-be", "utf-32"],
+)
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_encoding_and_delimiter_are_found_out(tmp_path, encoding, delimiter):
     path = tmp_path / "customers.csv"
@@ -89,6 +94,8 @@ def test_parquet_keeps_its_types(tmp_path):
         ("book.xlsx", b"x", "not a .csv, .jsonl or .parquet file"),
         ("t.parquet", b"PAR1 cut off", "not a readable Parquet file"),
         ("twice.csv", b"id,name,id\n1,a,2\n", "has the column id more than once"),
+        ("mark.csv", b"\xef\xbb\xbf", "the file is empty"),
+        ("t.csv.zip", b"x", "not a .csv, .jsonl or .parquet file"),
     ],
 )
 def test_files_that_are_none_get_one_clear_line(tmp_path, name, content, says):
@@ -105,6 +112,171 @@ def test_an_encoding_that_the_mapping_names_wrongly_is_told(tmp_path):
     path.write_bytes("id\nKöln\n".encode("cp1252"))
     with pytest.raises(UserError, match="can't be read as wrong-8"):
         rows_of(path, encoding="wrong-8")
+
+
+def test_a_few_bad_bytes_make_no_windows_file_of_utf_8(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_bytes(
+        b"customer_id,name\n"
+        + "".join(f"{n},Zoë\n" for n in range(20)).encode()
+        + b"20,K\xf6ln\n21,Ely\n"
+    )
+    rows = rows_of(path)
+    assert rows[0].values["name"] == "Zoë"
+    assert rows[20] == BadLine("people.csv", 22, "it is not utf-8", b"20,K\xf6ln")
+    assert rows[21] == Row(23, {"customer_id": "21", "name": "Ely"})
+
+
+def test_an_encoding_that_fits_not_all_lines_has_bad_lines(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_bytes("customer_id,name\n1,Zoë\n2,Ely\n".encode("cp1252"))
+    bad, good = rows_of(path, encoding="utf-8")
+    assert (bad.line, bad.reason, bad.content) == (2, "it is not utf-8", b"1,Zo\xeb")
+    assert good.values["name"] == "Ely"
+
+
+def test_a_character_cut_in_two_at_the_end_is_a_bad_line(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_bytes("customer_id,name\n1,Zoë\n2,Noé\n3,Chloë".encode()[:-1])
+    *_, last = rows_of(path)
+    assert (last.line, last.is_cut, last.reason) == (4, True, "it is not utf-8")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_ends_of_every_system(tmp_path, end):
+    path = tmp_path / "people.csv"
+    text = end.join(["customer_id,name", '1,"two', 'lines"', "2,b", "3"]) + end
+    path.write_bytes(text.encode())
+    first, second, bad = rows_of(path)
+    assert first == Row(2, {"customer_id": "1", "name": f"two{end}lines"})
+    assert (second.line, second.values["name"], bad.line) == (4, "b", 5)
+
+
+def test_a_quote_that_is_never_closed_takes_no_other_line_with_it(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text('customer_id,name\n1,a\n2,"b\n3,"c,d"\n4,"e ""f"""\n5,g\n6,"h\n7,i\n')
+    rows = rows_of(path)
+    assert [row.line for row in rows] == [2, 3, 4, 5, 6, 7, 8]
+    bad = {row.line: row.content for row in rows if isinstance(row, BadLine)}
+    assert bad == {3: '2,"b', 7: '6,"h'}
+    assert rows[2].values["name"] == "c,d"
+    assert rows[3].values["name"] == 'e "f"'
+
+
+def test_a_line_without_end_that_is_whole_is_a_row(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text("customer_id,name\n1,a")
+    assert rows_of(path) == [Row(2, {"customer_id": "1", "name": "a"})]
+
+
+def test_excels_separator_line_is_understood(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text("sep=;\r\ncustomer_id;name\r\n1;a,b\r\n", newline="")
+    assert rows_of(path) == [Row(3, {"customer_id": "1", "name": "a,b"})]
+
+
+def test_columns_without_a_name_or_with_one_twice_are_kept(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text("customer_id,note,,note\n1,a,b,c\n")
+    assert rows_of(path) == [
+        Row(2, {"customer_id": "1", "note": "a", "column 3": "b", "note (2)": "c"})
+    ]
+
+
+@pytest.mark.parametrize("name", ["people.csv.gz", "people.jsonl.gz"])
+def test_compressed_files_are_read_and_broken_ones_refused(tmp_path, name):
+    path = tmp_path / name
+    lines = {"csv": "customer_id\n1\n", "jsonl": '{"customer_id": "1"}\n'}[name.split(".")[1]]
+    data = gzip.compress(lines.encode())
+    path.write_bytes(data)
+    [row] = rows_of(path)
+    assert row.values == {"customer_id": "1"}
+    path.write_bytes(data[:-6])
+    with pytest.raises(UserError, match="compressed file is broken or not all there"):
+        rows_of(path)
+    path.write_bytes(gzip.compress(b""))
+    with pytest.raises(UserError, match="the file is empty"):
+        rows_of(path)
+    path.write_bytes(lines.encode())
+    with pytest.raises(UserError, match="can't be read"):
+        rows_of(path)
+
+
+def test_a_file_that_is_changed_while_it_is_read_is_refused(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text("customer_id\n1\n2\n")
+    rows = open_rows(path, known).rows()
+    next(rows)
+    with path.open("a") as file:
+        file.write("3\n")
+    with pytest.raises(UserError, match="was changed while it was read"):
+        list(rows)
+
+
+def test_json_with_a_key_twice_or_wrong_extended_json_is_a_bad_line(tmp_path):
+    path = tmp_path / "people.jsonl"
+    path.write_text('{"id": 1, "id": 2}\n{"id": {"$oid": "xyz"}}\n{"id": {"$oid": 7}}\n{"id": 1')
+    twice, wrong, type_, cut = rows_of(path)
+    assert twice.reason == "it is no JSON: the key 'id' stands in it twice"
+    assert all(row.reason.startswith("it is no JSON") for row in (wrong, type_, cut))
+    assert [row.is_cut for row in (twice, wrong, type_, cut)] == [False, False, False, True]
+
+
+def test_extended_json_of_every_form_is_the_type_it_names(tmp_path):
+    path = tmp_path / "people.jsonl"
+    path.write_text(
+        '{"_id": {"$oid": "5f1e8a9b0c2d3e4f5a6b7c8d"}, "a": {"$date": "2024-03-01T10:00:00Z"}, '
+        '"b": {"$date": {"$numberLong": "1709287200000"}}, "c": {"$numberDecimal": "1.50"}, '
+        '"d": [{"$numberLong": "9007199254740993"}], "e": {"$numberDouble": "NaN"}, '
+        '"f": {"$ref": "users", "$id": 1}, "g": {"$set": {"x": 1}}, "h": {"$numberInt": "7"}}\n'
+    )
+    [row] = rows_of(path)
+    at = datetime(2024, 3, 1, 10, tzinfo=UTC)
+    assert isinstance(row.values["d"][0], Int64)
+    assert math.isnan(row.values.pop("e"))
+    assert row.values == {
+        "_id": ObjectId("5f1e8a9b0c2d3e4f5a6b7c8d"), "a": at, "b": at, "c": Decimal128("1.50"),
+        "d": [2**53 + 1], "f": DBRef("users", 1), "g": {"$set": {"x": 1}}, "h": 7,
+    }  # fmt: skip
+
+
+def test_parquet_of_every_shape_is_what_bson_holds(tmp_path):
+    path = tmp_path / "t.parquet"
+    at = datetime(2024, 3, 1, 10, 0, 0, 123000)  # noqa: DTZ001 -- without a zone on purpose
+    table = pa.table(
+        {
+            "id": pa.array(["a", "b"]).dictionary_encode(),
+            "nested": [{"x": [1, None], "y": {"z": Decimal("1.20")}}, None],
+            "naive": pa.array([at, None], pa.timestamp("us")),
+            "nano": pa.array([1709287200123456789, None], pa.timestamp("ns", "UTC")),
+            "map": pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.int64())),
+            "wide": pa.array([Decimal("1" * 40), None], pa.decimal256(50)),
+            "bytes": [b"\0\xff", None],
+            "float": [float("inf"), float("nan")],
+        }
+    )
+    pq.write_table(table, path)
+    reading = Reading(ZoneInfo("Europe/Berlin"))
+    documents = [
+        bson.decode(bson.encode(reading.any(row.values))) for row in open_rows(path, known).rows()
+    ]
+    hour = timedelta(hours=1)
+    assert documents[0] == {
+        "id": "a", "nested": {"x": [1, None], "y": {"z": Decimal128("1.20")}}, "naive": at - hour,
+        "nano": at, "map": [["k", 1]], "wide": "1" * 40, "bytes": b"\0\xff",
+        "float": float("inf"),
+    }  # fmt: skip
+    assert set(documents[1].values()) == {"b", None}
+
+
+def test_a_parquet_row_that_python_cannot_hold_is_a_bad_line(tmp_path):
+    path = tmp_path / "t.parquet"
+    times = pa.array([0, 2**60, 1], pa.timestamp("ms"))
+    pq.write_table(pa.table({"id": [1, 2, 3], "at": times}), path)
+    first, bad, last = rows_of(path)
+    assert (first.line, last.line, last.values["id"]) == (1, 3, 3)
+    assert (bad.line, bad.reason.split(":")[0]) == (2, "a value has no counterpart")
+    assert "1152921504606846976" in str(bad.content)
 
 
 # --- mapping ------------------------------------------------------------------------------------

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import bson
@@ -15,12 +17,26 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from bson import (
+    Binary,
+    Decimal128,
+    Int64,
+    MinKey,
+    ObjectId,
+    Regex,
+    Timestamp,
+    json_util,
+)
+from bson.datetime_ms import DatetimeMS
 
-from loaders import landing
+from loaders import encoding, file_origin, landing
 from loaders.encoding import encode_mappings
 from loaders.errors import UserError
 from loaders.files import load_files
+from loaders.quarantine import replay as quarantine_replay
 from loaders.settings import Settings
+
+NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
 pytestmark = pytest.mark.servers
 
@@ -274,12 +290,196 @@ def test_documents_of_a_mongodb_are_not_replaced_unasked(tmp_path, warehouse):
     assert (results[0].counts.inserted, results[0].counts.deleted) == (2, 1)
 
 
+def test_a_mongodb_is_not_loaded_over_documents_of_files(tmp_path, warehouse):
+    load_files(warehouse, {"customers": write(tmp_path)["customers"]})
+    with psycopg.connect(**warehouse.postgres(), autocommit=True) as conn:
+        file_origin.refuse_documents_of_files(conn, ["products", "orders", "never loaded"])
+        with pytest.raises(UserError, match=r"raw\.users holds documents of files") as error:
+            file_origin.refuse_documents_of_files(conn, ["products", "users"])
+        assert "\n" not in str(error.value)
+        conn.execute("truncate raw.users")
+        file_origin.refuse_documents_of_files(conn, ["products", "users"])
+
+
+def test_a_replay_does_not_change_whose_the_documents_are(tmp_path, warehouse, monkeypatch):
+    files = {"customers": [tmp_path / "people.csv"]}
+    files["customers"][0].write_text(f"customer_id,name\nC1,Ada\n{'k' * 500},Bob\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(encoding, "MAX_ID_BYTES", 100)
+        load_files(warehouse, files)
+    [done] = quarantine_replay(warehouse)
+    assert done.released == 1
+    results, _ = load_files(warehouse, files)
+    assert results[0].counts.written == 0
+
+
+def test_every_line_of_every_file_is_accounted_for(tmp_path, warehouse):
+    first, second = tmp_path / "2023.csv", tmp_path / "2024.csv"
+    first.write_text("customer_id,name\nC1,Ada\nC1,Ada\n\nC2,Bob\n,Nobody\nC3,Cy\n")
+    second.write_text("customer_id,name\nC2,Robert\nC1,Ada\n")
+    files = write(tmp_path, changed("items", *TABLES["items"][1:], ["I4", "T9", "1", "1", "1"]))
+    results, _ = load_files(warehouse, files | {"customers": [first, second]})
+    assert all(result.is_reconciled for result in results)
+    counted = ask(
+        warehouse,
+        "select entity, file, lines, documents, merged, quarantined from ops.load_files "
+        "order by entity, file",
+    )
+    assert counted == [
+        ("customers", "2023.csv", 5, 1, 2, 2),
+        ("customers", "2024.csv", 2, 2, 0, 0),
+        ("items", "items.csv", 4, 0, 3, 1),
+        ("products", "products.csv", 2, 2, 0, 0),
+        ("reviews", "reviews.csv", 1, 1, 0, 0),
+        ("transactions", "transactions.csv", 2, 2, 0, 0),
+    ]
+    [(size, digest, encoding_, delimiter)] = ask(
+        warehouse,
+        "select bytes, hash, encoding, delimiter from ops.load_files where file = '2024.csv'",
+    )
+    assert size == second.stat().st_size
+    assert digest == hashlib.blake2b(second.read_bytes(), digest_size=16).hexdigest()
+    assert (encoding_, delimiter) == ("utf-8-sig", ",")
+    assert ask(
+        warehouse,
+        "select sum(l.read), sum(f.documents + f.quarantined) from ops.load_runs as l, "
+        "lateral (select sum(documents) as documents, sum(quarantined) as quarantined "
+        "from ops.load_files where batch_id = l.batch_id) as f",
+    ) == [(11, 11)]
+
+
+def test_two_files_of_one_name_keep_their_bad_lines_apart(tmp_path, warehouse):
+    paths = []
+    for year in ("2023", "2024"):
+        (tmp_path / year).mkdir()
+        paths.append(tmp_path / year / "people.csv")
+        paths[-1].write_text(f"customer_id,name\nC{year},Ada\n,Nobody\n")
+    load_files(warehouse, {"customers": paths})
+    assert set(quarantine(warehouse)) == {"2023/people.csv, line 3", "2024/people.csv, line 3"}
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ("customer_id,name,city", ["lacks what {} has: email (email), tier"]),
+        ("customer_id,name,email,city,tier,vip", ["has what {} lacks: vip"]),
+        ("Customer ID,NAME,City,E-Mail,Tier", []),
+        ("customer_id,name,mail,city,tier", ["has other names than {}: mail (email, there email)"]),
+        (
+            "customer_id,name,email,place,tier",
+            ["lacks what {} has: city (city)", "has what {} lacks: place"],
+        ),
+    ],
+)
+def test_header_drift_is_noted_between_files_and_between_loads(tmp_path, warehouse, header, says):
+    usual, other = tmp_path / "usual.csv", tmp_path / "other.csv"
+    usual.write_text("customer_id,name,email,city,tier\nC1,Ada,a@example.org,Ely,x\n")
+    other.write_text(f"{header}\n{','.join(f'v{n}' for n in range(header.count(',') + 1))}\n")
+    _, notes = load_files(warehouse, {"customers": [usual, other]})
+    assert list(notes[1].remarks) == [text.format("usual.csv") for text in says]
+    assert notes[0].remarks == ()
+    assert ask(warehouse, "select remarks from ops.load_files where file = 'other.csv'") == [
+        (list(notes[1].remarks),)
+    ]
+    # by itself, against the load before; the same header again is no news
+    load_files(warehouse, {"customers": [usual]})
+    _, [note] = load_files(warehouse, {"customers": [other]})
+    assert list(note.remarks) == [text.format("the load before") for text in says]
+    _, [note] = load_files(warehouse, {"customers": [other]})
+    assert note.remarks == ()
+
+
+def test_a_file_that_ends_in_the_middle_of_a_line_deletes_nothing(tmp_path, warehouse):
+    path = tmp_path / "people.csv"
+    path.write_text('customer_id,name,note\nC1,Ada,"a b"\nC2,Bob,"c d"\n')
+    load_files(warehouse, {"customers": [path]})
+    before = everything(warehouse)
+    whole = path.read_text()
+    for cut in (-3, -8):  # in a quoted field, and before the last field
+        path.write_text(whole[:cut])
+        with pytest.raises(UserError, match="ends in the middle of line 3: export it again"):
+            load_files(warehouse, {"customers": [path]})
+        assert everything(warehouse) == before
+    [result], _ = load_files(warehouse, {"customers": [path]}, partial=True)
+    assert (result.counts.deleted, result.counts.unchanged, result.quarantined) == (0, 1, 1)
+
+
+def test_mongoexports_extended_json_becomes_the_real_types(tmp_path, warehouse):
+    path = tmp_path / "people.jsonl"
+    path.write_text(
+        json_util.dumps(
+            {
+                "user_id": ObjectId("5f1e8a9b0c2d3e4f5a6b7c8d"),
+                "email": "a@example.org",
+                "updated_at": NOON,
+                "spent": Decimal128("12.50"),
+                "visits": Int64(2**53 + 1),
+                "uuid": Binary(bytes(range(16)), 4),
+                "seen": [Timestamp(1, 2), Regex("^a", "i"), MinKey()],
+                "when": DatetimeMS(-93692592000000),
+            },
+            json_options=json_util.CANONICAL_JSON_OPTIONS,
+        )
+        + "\n"
+    )
+    load_files(warehouse, {"customers": [path]})
+    load_files(warehouse, {"customers": [path]})
+    [(identity, at, doc)] = ask(warehouse, "select _id, _source_ts, doc from raw.users")
+    assert (identity, at) == ("5f1e8a9b0c2d3e4f5a6b7c8d", NOON)
+    assert doc["attrs"] == {
+        "spent": 12.5,
+        "visits": 2**53 + 1,
+        "uuid": {"$binary": {"base64": "AAECAwQFBgcICQoLDA0ODw==", "subType": "04"}},
+        "seen": [
+            {"$timestamp": {"t": 1, "i": 2}},
+            {"$regularExpression": {"pattern": "^a", "options": "i"}},
+            {"$minKey": 1},
+        ],
+        "when": {"$date": {"$numberLong": "-93692592000000"}},
+    }
+    assert ask(warehouse, "select (doc -> 'attrs' -> 'spent')::text from raw.users") == [("12.50",)]
+
+
+def test_a_nul_in_a_line_is_kept_as_in_a_document_of_mongodb(tmp_path, warehouse):
+    path = tmp_path / "people.csv"
+    path.write_bytes(b"customer_id,name\nC1,A\0da\n")
+    [result], _ = load_files(warehouse, {"customers": [path]})
+    assert (result.counts.inserted, result.counts.altered) == (1, 1)
+    [(kept,)] = ask(warehouse, "select bson from ops.altered_documents")
+    assert bson.decode(kept)["name"]["full"] == "A\0da"
+
+
+@pytest.mark.slow
+def test_memory_stays_bounded_for_a_large_file(tmp_path, warehouse):
+    path = tmp_path / "people.csv"
+    with path.open("w") as file:
+        file.write("customer_id,name,email,country,tier\n")
+        for n in range(200_000):
+            file.write(f"C{n},Name {n},c{n}@example.org,GB,{'x' * 50}\n")
+    code = (
+        "import sys, pathlib; from loaders.files import load_files; "
+        "from loaders.settings import Settings; "
+        "load_files(Settings(), {'customers': [pathlib.Path(sys.argv[1])]}); "
+        "print(pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, path],
+        env=os.environ | {"POSTGRES_DB": warehouse.postgres_db},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) < 160 * 1024
+    assert ask(warehouse, "select count(*) from raw.users") == [(200_000,)]
+
+
 def kill_while_it_copies(settings: Settings, files: dict[str, list[Path]]) -> None:
     command = [sys.executable, "-m", "orchestration.cli", "files", "load"]
     command += [part for kind, paths in files.items() for part in (f"--{kind}", str(paths[0]))]
     environment = os.environ | {"POSTGRES_DB": settings.postgres_db}
     busy = (
-        "select 1 from pg_stat_activity where query ilike 'copy \"raw%' and state = 'active' "
+        "select 1 from pg_stat_activity where query ilike 'copy %shadow%' and state = 'active' "
         "and datname = current_database()"
     )
     with psycopg.connect(**settings.postgres(), autocommit=True) as conn:
