@@ -14,6 +14,7 @@ from sandbox.replay.documents import CommandError, unsupported
 
 HISTORY_LOST, INVALID_TOKEN, TOO_LARGE = 286, 260, 10334
 _START = 1_700_000_000  # seconds; cluster time of the feed's beginning
+_TIMESTAMP, _TOKEN_END = "82", "2B0229296E04"  # a KeyString's type; what ends a token of a time
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Feed:
 
     def token(self, position: int | None = None) -> dict[str, str]:
         """The resume token that stands after so many events; by default after all."""
-        return {"_data": f"{self.end if position is None else position:016X}"}
+        time = self.now(position)  # comes first in a real token, as MongoDB's KeyString
+        return {"_data": f"{_TIMESTAMP}{time.time:08X}{time.inc:08X}{_TOKEN_END}"}
 
     def append(
         self, namespace: str, event: Mapping[str, Any], fragments: Sequence[Sequence[str]] = ()
@@ -84,7 +86,7 @@ class Feed:
             CommandError: the token is too old, or that of an invalidate event to resume after.
         """
         if token := stage.get("startAfter") or stage.get("resumeAfter"):
-            position = int(token["_data"], 16)
+            position = _position(token)
             before = self._entries[position - 1].event if 0 < position <= self.end else {}
             if before.get("operationType") == "invalidate" and "resumeAfter" in stage:
                 raise CommandError(INVALID_TOKEN, "can't resume after an invalidate event")
@@ -191,6 +193,13 @@ class Stream:
         if event.get("operationType") == "update" and not self.looks_up:
             event = {name: value for name, value in event.items() if name != "fullDocument"}
         return {name: value for name, value in event.items() if name not in self.hidden}
+
+
+def _position(token: Mapping[str, Any]) -> int:
+    data = str(token.get("_data"))
+    if not (data.startswith(_TIMESTAMP) and data.endswith(_TOKEN_END)):
+        raise CommandError(INVALID_TOKEN, "not a resume token of this server")
+    return int(data[2:10], 16) - _START
 
 
 def _value(event: Any, path: str) -> Any:

@@ -298,6 +298,19 @@ class TestChangeStreams:
         with orders.watch(max_await_time_ms=20, resume_after=server.feed.token()) as stream:
             assert stream.try_next() is None
 
+    def test_another_servers_token_is_refused(self, orders: Orders) -> None:
+        with pytest.raises(errors.OperationFailure) as caught:
+            orders.watch(resume_after={"_data": "8265"})
+        assert caught.value.code == 260
+
+    def test_a_token_holds_its_time_as_real_ones_do(
+        self, server: ReplayServer, orders: Orders
+    ) -> None:
+        event = server.change("shop.orders", "insert", {"_id": 1})
+        time = event["clusterTime"]
+        assert event["_id"]["_data"].startswith(f"82{time.time:08X}{time.inc:08X}")
+        assert orders.database.command("ping")["operationTime"] == time
+
     def test_a_stream_fails_for_good(self, server: ReplayServer, orders: Orders) -> None:
         server.on("getMore", error(280, "resume token was not found"))
         with orders.watch() as stream, pytest.raises(errors.OperationFailure) as caught:
