@@ -46,11 +46,16 @@ class Shadow:
         self._run("drop table if exists {table}, {odd}")
 
     def index(self) -> None:
-        """Make the indexes that a raw table has.
+        """Make the indexes that a raw table has, if they aren't there.
 
         Raises:
             psycopg.errors.UniqueViolation: the same `_id` came twice.
         """
+        made = self.conn.execute(
+            "select from pg_indexes where schemaname = %s and tablename = %s", [SCHEMA, self.name]
+        )
+        if made.fetchone() is not None:
+            return
         self._run("alter table {table} add primary key (_id)")
         self._run("create index on {table} (_source_ts)")
         self._run("analyze {table}")
