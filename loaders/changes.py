@@ -29,6 +29,7 @@ from loaders.encoding import Slice
 from loaders.errors import ServerUnreachableError, UserError
 
 AWAIT_MS = 500  # how long the server holds an empty answer back; a stop is noticed in that time
+POLL_MS = 20  # the same where only the token of the answer is wanted
 CATCH_UP_BYTES = 8 * 1024 * 1024  # documents of one `Effect` of `catch_up`
 CATCH_UP_PATIENCE_SECONDS = 300.0  # a majority that doesn't confirm writes for so long is broken
 FRAGMENT_TRIES = 3
@@ -208,6 +209,7 @@ class Stream:
         database: what to watch.
         token: go on after it; None begins now.
         collections: watch only these; None means all.
+        await_ms: how long the server holds an empty answer back.
 
     Attributes:
         token: everything up to it was handed out; None only before the first answer.
@@ -222,8 +224,10 @@ class Stream:
         database: Database[dict[str, Any]],
         token: bytes | None = None,
         collections: Iterable[str] | None = None,
+        await_ms: int = AWAIT_MS,
     ) -> None:
         self.token = token
+        self._await_ms = await_ms
         self._database = database.with_options(codec_options=_RAW)
         self._stages = _stages(collections)
         self._broken = 0
@@ -246,7 +250,7 @@ class Stream:
         return self._stream.alive
 
     def read(self) -> Event | None:
-        """The next event, or None if none came within `AWAIT_MS`.
+        """The next event, or None if none came within `await_ms`.
 
         Raises:
             TokenLostError: the stream can't go on.
@@ -289,7 +293,7 @@ class Stream:
             stages,
             full_document="updateLookup",
             resume_after=RawBSONDocument(self.token) if self.token else None,
-            max_await_time_ms=AWAIT_MS,
+            max_await_time_ms=self._await_ms,
         )
 
     def _again_from_token(self, error: BrokenFragmentsError) -> None:
@@ -350,7 +354,7 @@ def current_token(database: Database[dict[str, Any]]) -> tuple[bytes, Timestamp]
     if now is None:
         return None
     try:
-        with Stream(database) as stream:
+        with Stream(database, await_ms=POLL_MS) as stream:
             stream.read()
             token = stream.token
     except NoChangeStreamsError:
@@ -381,7 +385,9 @@ def catch_up(
     """
     deadline = time.monotonic() + CATCH_UP_PATIENCE_SECONDS
     effect = Effect()
-    with Stream(database, token, [collection]) as stream:
+    # the time in a token says when all is read; without one, an empty answer must be waited for
+    await_ms = AWAIT_MS if token_time(token) is None else POLL_MS
+    with Stream(database, token, [collection], await_ms) as stream:
         while True:
             event = stream.read()
             if event is None:

@@ -84,11 +84,12 @@ class Snapshot:
             LoadInProgressError: another loader has the collection.
         """
         landing.lock(self.conn, self.collection)
+        began = self._clock()
         try:
             progress = self._begin()
             self._read(progress)
             self._index()
-            return self._hand_over(progress, mode)
+            return self._hand_over(progress, mode, began)
         except changes.CollectionReplacedError:
             self._forget()  # what was read is of another collection now
             raise
@@ -213,6 +214,11 @@ class Snapshot:
                 self.shadow.drop_older()
                 self.shadow.index()
 
+    def _clock(self) -> datetime:
+        row = self.conn.execute("select clock_timestamp()").fetchone()
+        assert row is not None
+        return row[0]
+
     # --- handing over -----------------------------------------------------------------------------
 
     def _forget(self) -> None:
@@ -220,8 +226,9 @@ class Snapshot:
             self.shadow.drop()
             self.conn.execute("delete from ops.snapshots where collection = %s", [self.collection])
 
-    def _hand_over(self, progress: Progress, mode: str) -> Result:
+    def _hand_over(self, progress: Progress, mode: str, began: datetime) -> Result:
         with landing.open_batch(self.conn, self.collection, mode, self.run_id) as batch:
+            batch.started_at = began  # the reading is the load's time too
             batch.tally = progress.tally
             batch.adopt(self.shadow, is_complete=True)
             if progress.token is not None:
