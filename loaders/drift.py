@@ -156,6 +156,11 @@ def observe(conn: psycopg.Connection, collection: str) -> Observation | None:
     return Observation(collection, batch_id, sampled, len(seen), changes, seconds)
 
 
+def fields_now(conn: psycopg.Connection, collection: str) -> dict[str, Field]:
+    """Fields by path, as they were noted last; one that vanished is in no document."""
+    return {path: known.last for path, known in sorted(_known(conn, collection).items())}
+
+
 # --- the sample -----------------------------------------------------------------------------------
 
 
