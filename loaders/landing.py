@@ -23,7 +23,7 @@ from typing import IO
 import psycopg
 from psycopg import sql
 
-from loaders import books, odd
+from loaders import books, erasure, odd
 from loaders.books import Counts, Result, State
 from loaders.encoding import Slice
 from loaders.errors import LoadInProgressError
@@ -256,6 +256,7 @@ class Batch:
             since: `days` begin here (UTC); None: they are all.
             source_now: the source's clock, for the lag.
         """
+        erasure.apply(self.conn, self.collection, self.loaded_at, self.batch_id)
         return books.close(
             self,
             source_count=source_count,

@@ -207,7 +207,8 @@ def _replay(conn: psycopg.Connection, collection: str, run_id: uuid.UUID) -> Rep
 
 def _count(conn: psycopg.Connection, collection: str, *, is_line: bool) -> int:
     [(count,)] = conn.execute(
-        "select count(*) from ops.quarantine where collection = %s and (_id ~ %s) = %s",
+        "select count(*) from ops.quarantine "
+        "where collection = %s and (_id ~ %s) = %s and bson <> ''",  # '': erased
         [collection, _LINE, is_line],
     ).fetchall()
     return count
@@ -236,14 +237,15 @@ class _Taken:
                 select _id, bson, quarantined_at, batch_id, row_number() over latest as position,
                     sum(octet_length(bson)) over latest / {bytes} as page
                 from ops.quarantine
-                where collection = {collection} and _id !~ {line}
+                where collection = {collection} and _id !~ {line} and bson <> ''
                 window latest as (order by batch_id desc, _id)
                 """
             ).format(**named, bytes=sql.Literal(PAGE_BYTES))
         )
         batch.conn.execute(
             sql.SQL(
-                "delete from ops.quarantine where collection = {collection} and _id !~ {line}"
+                "delete from ops.quarantine "
+                "where collection = {collection} and _id !~ {line} and bson <> ''"
             ).format(**named)
         )
         [(last,)] = batch.conn.execute("select max(page) from pg_temp.ledgerline_kept").fetchall()

@@ -41,6 +41,7 @@ COMMANDS = {
     "load": _Target("loaders.cli", "app", "Copy what changed from MongoDB into raw."),
     "quarantine": _Target("loaders.quarantine", "app", "What could not be stored, and why."),
     "schema": _Target("loaders.schema_cli", "app", "Fields seen, what changed, casts to add."),
+    "erase": _Target("loaders.erase", "command", "Remove a person; the amounts stay."),
     "dbt": _Target("orchestration.tools", "dbt", "Run dbt on the warehouse, as in `dbt build`."),
     "refresh": _Target("orchestration.refresh", "refresh", "Load, build, test, score, reconcile."),
     "ui": _Target("orchestration.tools", "ui", "Dagster's UI and schedule, on this machine."),
