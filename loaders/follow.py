@@ -240,7 +240,6 @@ class Session:
         """Follow until told to stop, or until a server goes away."""
         self._lock()
         token = self._begin()
-        self.follower.is_good()
         self.follower.event_at = time.monotonic()
         while not self._is_done():
             try:

@@ -63,8 +63,7 @@ class Source:
 
     def now(self) -> datetime:
         """The server's clock, aware UTC."""
-        hello = self.collection.database.client.admin.command("hello")
-        return hello["localTime"].replace(tzinfo=UTC)
+        return now(self.database)
 
     def count(self, expected: int) -> int:
         """Documents in the collection at this moment.
@@ -159,6 +158,12 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, OperationFailure):
         return error.code in TRANSIENT_CODES
     return isinstance(error, ConnectionFailure)
+
+
+def now(database: Database[dict[str, Any]]) -> datetime:
+    """The server's clock, aware UTC."""
+    hello = database.client.admin.command("hello")
+    return hello["localTime"].replace(tzinfo=UTC)
 
 
 def collections_of(database: Database[dict[str, Any]], *, may_be_empty: bool = False) -> list[str]:
