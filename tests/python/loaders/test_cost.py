@@ -16,7 +16,7 @@ from sandbox.replay import replay_process
 
 DOCUMENTS = 60_000
 TRIES = 3  # the least of several: what shares the processor's caches can only add
-LIMIT = 1.5  # loader's processor time over that of Postgres; measured 1.2 to 1.3 when all is quiet
+LIMIT = 1.5  # loader's processor time over that of Postgres; about 1 was measured
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
@@ -37,17 +37,15 @@ def test_a_full_load_takes_no_more_than_postgres_half_as_much_again(
 ) -> None:
     settings = Settings()
     target = Target(settings)
-    ratios = []
+    loader, postgres = [], []
     for name in shop_in_memory:
         server_before, before = target.cpu_seconds(), time.process_time()
         [result] = run(settings, [name], Mode.FULL)
-        spent = time.process_time() - before
+        loader.append((time.process_time() - before) / DOCUMENTS * 1e6)
         server_after = target.cpu_seconds()
         assert server_before is not None and server_after is not None
+        postgres.append((server_after - server_before) / DOCUMENTS * 1e6)
         assert (result.counts.inserted, result.is_reconciled) == (DOCUMENTS, True)
-        ratios.append(spent / (server_after - server_before))
-        print(
-            f"loader {spent / DOCUMENTS * 1e6:.1f} µs/doc, "
-            f"Postgres {(server_after - server_before) / DOCUMENTS * 1e6:.1f} µs/doc"
-        )
-    assert min(ratios) <= LIMIT, f"loader's CPU over Postgres' CPU: {ratios}"
+    figures = f"µs a document: loader {min(loader):.1f}, Postgres {min(postgres):.1f}"
+    print(figures)
+    assert min(loader) <= LIMIT * min(postgres), figures
