@@ -19,6 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from loaders import encoding
+from loaders.decimals import to_text
 
 OID = ObjectId("5f1e8a9b0c2d3e4f5a6b7c8d")
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- BSON dates decode to naive UTC
@@ -198,8 +199,9 @@ def test_document_is_written_as_the_slow_encoder_says(document):
 @given(st.lists(documents, min_size=1, max_size=5))
 def test_fast_and_careful_path_write_the_same(many):
     originals = [bson.encode({"_id": i} | document) for i, document in enumerate(many)]
-    part = encoding.encode(originals)
-    careful = encoding._encode_carefully(originals)
+    for _ in range(4):  # by then their shapes are known
+        part = encoding.encode(originals)
+    careful = encoding._encode(originals, [None] * len(originals))
     assert rows_of(part) == rows_of(careful)
     for name in ("hash_sum", "newest", "unclocked", "days", "size", "count"):
         assert getattr(part, name) == getattr(careful, name)
@@ -207,14 +209,14 @@ def test_fast_and_careful_path_write_the_same(many):
 
 @given(decimals)
 def test_decimal_text_is_the_same_number_as_str(value):
-    got = json.loads(encoding.decimal_text(value.bid), parse_int=Decimal, parse_float=Decimal)
+    got = json.loads(to_text(value.bid), parse_int=Decimal, parse_float=Decimal)
     assert same(got, expected(value))
 
 
 def test_decimal_with_more_than_34_digits_is_zero_as_the_standard_says():
     coefficient = 10**34
     bid = struct.pack("<QQ", coefficient & (2**64 - 1), 6176 << 49 | coefficient >> 64)
-    assert encoding.decimal_text(bid) == "0"
+    assert to_text(bid) == "0"
 
 
 # --- what is altered or can't be stored -----------------------------------------------------------

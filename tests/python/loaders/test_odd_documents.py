@@ -13,7 +13,7 @@ from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectI
 from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
 
-from loaders import encoding
+from loaders import decimals, encoding
 from loaders.landing import land
 from loaders.modes import Mode
 
@@ -154,7 +154,7 @@ def test_document_that_only_postgres_refuses_is_quarantined_alone(
     shop.orders.insert_many([{"_id": i, "n": i} for i in range(200)])
     if mode is not Mode.FULL:
         warehouse.load("orders")
-    monkeypatch.setattr(encoding, "decimal_text", lambda bid: "1e200000")
+    monkeypatch.setattr(decimals, "to_text", lambda bid: "1e200000")
     shop.orders.update_one({"_id": 77}, {"$set": {"n": Decimal128("1")}})
     [result] = warehouse.load("orders", mode=mode)
     assert (result.quarantined, result.is_reconciled) == (mode is Mode.FULL, True)
