@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,6 +25,7 @@ from rich.table import Table
 
 from loaders import drift
 from loaders.connections import open_postgres, readable_errors
+from loaders.errors import UserError
 from loaders.follow_cli import follow_until_stopped
 from loaders.landing import Result
 from loaders.modes import OVERLAP, Mode, Observer, run
@@ -31,6 +35,13 @@ from loaders.settings import Settings
 DEFAULT_WORKERS = max(1, (os.cpu_count() or 1) // 2)
 
 app = typer.Typer(add_completion=False)
+
+
+class Target(StrEnum):
+    """Where documents are loaded to."""
+
+    POSTGRES = "postgres"
+    PARQUET = "parquet"
 
 
 class ProgressBars(Observer):
@@ -104,9 +115,22 @@ def load(
             help="With --mode follow: end when no change came for so many seconds, not on Ctrl-C.",
         ),
     ] = None,
+    to: Annotated[
+        Target, typer.Option(help="postgres: schema raw. parquet: files for a larger engine.")
+    ] = Target.POSTGRES,
+    out: Annotated[
+        Path | None, typer.Option(help="With --to parquet: the folder of the datasets.")
+    ] = None,
 ) -> None:
     """Load documents from MongoDB into the raw schema: whole, each once, nothing lost."""
     settings = Settings()
+    if to is Target.PARQUET:
+        if out is None:
+            raise UserError("--to parquet needs --out: the folder of the datasets")
+        _load_to_parquet(settings, collections or (), mode, out, timedelta(seconds=overlap))
+        return
+    if out is not None:
+        raise UserError("--out is for --to parquet")
     if mode is Mode.FOLLOW:
         make_ml_tables(settings)
         idle = None if until_idle is None else timedelta(seconds=until_idle)
@@ -130,6 +154,19 @@ def load(
                 f"{seen.collection}: {len(seen.changes)} changes of its fields "
                 "(ledgerline schema changes)\n"
             )
+
+
+def _load_to_parquet(
+    settings: Settings, collections: Sequence[str], mode: Mode, out: Path, overlap: timedelta
+) -> None:
+    from loaders import parquet  # Arrow takes a while to import, and most loads don't need it
+
+    bars = ProgressBars(Console(file=sys.stderr))
+    with bars.progress:
+        results = parquet.run(
+            settings, list(dict.fromkeys(collections)), mode, out, bars, overlap=overlap
+        )
+    print_results(results, Console(file=sys.stdout))
 
 
 def make_ml_tables(settings: Settings) -> None:
