@@ -7,24 +7,31 @@ import hashlib
 import hmac
 import os
 import re
+import secrets
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
+import pymongo
 import pytest
 from bson import Decimal128, ObjectId
+from databases import drop_database
 from psycopg import sql
 
 from loaders import erasure_keys, files
+from loaders.connections import open_postgres
 from loaders.erase import erase
 from loaders.errors import LoadInProgressError, UserError
 from loaders.landing import open_batch
-from loaders.modes import Mode
+from loaders.modes import Mode, run
 from loaders.quarantine import replay
 from loaders.redaction import rules
+from loaders.settings import Settings
 from loaders.shadow import Shadow
 
 pytestmark = pytest.mark.servers
@@ -145,11 +152,43 @@ def everywhere(conn: psycopg.Connection, words: tuple[str, ...]) -> list[tuple[s
     return found
 
 
+@pytest.fixture(scope="module")
+def template(servers: Settings) -> Iterator[Settings]:
+    """Databases with the shop, loaded once."""
+    name = f"erasure_{secrets.token_hex(4)}"
+    settings = servers.model_copy(update={"postgres_db": name, "mongodb_database": name})
+    with psycopg.connect(**servers.postgres("postgres"), autocommit=True) as admin:
+        admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    with pymongo.MongoClient(servers.mongodb()) as client:
+        fill(client[name])
+    run(settings)
+    yield settings
+    drop_database(servers, name)
+
+
 @pytest.fixture
-def loaded(warehouse: Any, shop: Any) -> Any:
+def loaded(warehouse: Any, template: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A copy of the loaded warehouse; the source is shared, nobody changes it."""
+    name = f"{template.postgres_db}_{secrets.token_hex(4)}"
+    warehouse.conn.execute(
+        sql.SQL("create database {} template {}").format(
+            sql.Identifier(name), sql.Identifier(template.postgres_db)
+        )
+    )
+    monkeypatch.setenv("POSTGRES_DB", name)
+    monkeypatch.setenv("MONGODB_DATABASE", template.mongodb_database)
+    with open_postgres(Settings(), autocommit=True) as conn:
+        copy = replace(warehouse, settings=Settings(), conn=conn)
+        assert {word for _, word in everywhere(conn, PERSONAL)} == set(PERSONAL)
+        yield copy
+    drop_database(template, name)
+
+
+@pytest.fixture
+def living(warehouse: Any, shop: Any) -> Any:
+    """A loaded warehouse whose source the test may change."""
     fill(shop)
     warehouse.load()
-    assert {word for _, word in everywhere(warehouse.conn, PERSONAL)} == set(PERSONAL)
     return warehouse
 
 
@@ -276,8 +315,8 @@ def test_the_next_load_does_not_bring_the_person_back(loaded, mode):
 
 
 @pytest.mark.parametrize("mode", [Mode.INCREMENTAL, Mode.SWEEP, Mode.FULL])
-def test_what_the_source_changes_or_adds_is_redacted_as_it_arrives(loaded, shop, mode):
-    erase_anna(loaded)
+def test_what_the_source_changes_or_adds_is_redacted_as_it_arrives(living, shop, mode):
+    erase_anna(living)
     later = NOW + timedelta(days=1)
     fresh = {name: ObjectId(f"68{n:022d}") for n, name in enumerate(("own", "guest", "phone"))}
     new = {"updated_at": later}
@@ -293,22 +332,23 @@ def test_what_the_source_changes_or_adds_is_redacted_as_it_arrives(loaded, shop,
     shop.reviews.insert_one(
         {"_id": 9, "order_id": fresh["guest"], "text": "lovely mug", "rating": 2, **new}
     )
-    loaded.load(mode=mode)
-    assert everywhere(loaded.conn, PERSONAL) == []
+    living.load(mode=mode)
+    assert everywhere(living.conn, PERSONAL) == []
     for identity in fresh.values():
-        doc = loaded.docs("orders")[str(identity)]
+        doc = living.docs("orders")[str(identity)]
         assert doc["totals"] == {"grand": 25.0}
         assert doc["erased_at"]
-    assert loaded.docs("reviews")["9"]["rating"] == 2
-    assert loaded.equals(shop)
+    assert living.docs("reviews")["9"]["rating"] == 2
+    assert living.equals(shop)
 
 
-def test_a_load_into_an_emptied_warehouse_redacts_too(loaded, shop):
+def test_a_load_into_an_emptied_warehouse_redacts_too(loaded, template):
     erase_anna(loaded)
     loaded.conn.execute("truncate raw.users, raw.orders, raw.sessions, ops.watermarks")
     loaded.load(mode=Mode.FULL)
     assert everywhere(loaded.conn, PERSONAL) == []
-    assert loaded.equals(shop)
+    with pymongo.MongoClient(template.mongodb()) as client:
+        assert loaded.equals(client[template.mongodb_database])
 
 
 def test_a_load_where_nobody_was_erased_looks_once(loaded):
@@ -322,32 +362,32 @@ def test_a_load_where_nobody_was_erased_looks_once(loaded):
 # --- wherever the loader keeps documents ----------------------------------------------------------
 
 
-def test_kept_bytes_go_and_stay_away(loaded, shop):
+def test_kept_bytes_go_and_stay_away(living, shop):
     nul = "Anna\0Smithson, 1 High Street"
     shop.users.update_one({"_id": ANNA}, {"$set": {"name.last": nul, "updated_at": NOW}})
     shop.orders.insert_one(
         {"_id": "x" * 3000, "guest": {"email": "anna.smith@gmail.com"}, "updated_at": NOW}
     )
     shop.orders.insert_one({"_id": "y" * 3000, "user_id": BEN, "updated_at": NOW})
-    loaded.load(mode=Mode.SWEEP)
+    living.load(mode=Mode.SWEEP)
     kept = "select count(*) from ops.{} where bson <> ''"
-    assert loaded.one(kept.format("altered_documents")) == 1
-    assert loaded.one(kept.format("quarantine")) == 2
-    report = erase_anna(loaded)
+    assert living.one(kept.format("altered_documents")) == 1
+    assert living.one(kept.format("quarantine")) == 2
+    report = erase_anna(living)
     assert report.rows["ops.quarantine"] == 1
     assert report.rows["ops.altered_documents"] == 1
-    assert everywhere(loaded.conn, PERSONAL) == []
-    assert loaded.one(kept.format("quarantine")) == 1, "Ben's"
-    assert loaded.all("select reason from ops.altered_documents") == [("erased on request",)]
-    [replayed] = replay(loaded.settings)
+    assert everywhere(living.conn, PERSONAL) == []
+    assert living.one(kept.format("quarantine")) == 1, "Ben's"
+    assert living.all("select reason from ops.altered_documents") == [("erased on request",)]
+    [replayed] = replay(living.settings)
     assert (replayed.tried, replayed.released) == (1, 0), "Ben's"
     for mode in (Mode.SWEEP, Mode.FULL):
-        assert all(result.is_reconciled for result in loaded.load(mode=mode))
-        assert everywhere(loaded.conn, PERSONAL) == []
+        assert all(result.is_reconciled for result in living.load(mode=mode))
+        assert everywhere(living.conn, PERSONAL) == []
     shop.orders.update_one({"_id": "x" * 3000}, {"$set": {"notes": "ring the bell"}})
     shop.users.update_one({"_id": ANNA}, {"$set": {"name.first": "A\0nna.smith"}})
-    loaded.load(mode=Mode.SWEEP)
-    assert everywhere(loaded.conn, PERSONAL) == []
+    living.load(mode=Mode.SWEEP)
+    assert everywhere(living.conn, PERSONAL) == []
 
 
 def test_an_unfinished_full_load_is_redacted_where_it_is(loaded):
@@ -403,36 +443,36 @@ def test_messages_of_failed_loads_forget_the_person(loaded):
 # --- who is who -----------------------------------------------------------------------------------
 
 
-def test_a_phone_number_that_others_have_tells_nobody(loaded, shop):
+def test_a_phone_number_that_others_have_tells_nobody(living, shop):
     shop.users.update_one({"_id": BEN}, {"$set": {"phone": "+447700900123", "updated_at": NOW}})
-    loaded.load()
-    assert erase_anna(loaded).rows["raw.orders"] == 3
-    assert "erased_at" not in loaded.docs("orders")[str(ORDERS["phone_only"])]
+    living.load()
+    assert erase_anna(living).rows["raw.orders"] == 3
+    assert "erased_at" not in living.docs("orders")[str(ORDERS["phone_only"])]
 
 
-def test_what_the_models_found_to_be_one_person_goes_together(loaded, shop):
+def test_what_the_models_found_to_be_one_person_goes_together(living, shop):
     """A guest with a slip in the e-mail: only the models' rule knows."""
     slip = ObjectId("69" + "0" * 22)
     shop.orders.insert_one(order("own") | {"_id": slip, "guest": {"email": "anna.smith@gmial.com"}})
-    loaded.load(mode=Mode.SWEEP)
-    loaded.conn.execute("create schema intermediate")
-    loaded.conn.execute(
+    living.load(mode=Mode.SWEEP)
+    living.conn.execute("create schema intermediate")
+    living.conn.execute(
         "create table intermediate.int_customers_resolved as "
         "select * from (values ('account:' || %s, 'account', %s, 'p1'), "
         "('guest:' || %s, 'guest', %s, 'p1')) "
         "as t (identity_id, identity_type, source_id, person_id)",
         [str(ANNA), str(ANNA), str(slip), str(slip)],
     )
-    erase_anna(loaded)
-    assert loaded.docs("orders")[str(slip)]["erased_at"]
-    assert everywhere(loaded.conn, ("gmial",)) == []
+    erase_anna(living)
+    assert living.docs("orders")[str(slip)]["erased_at"]
+    assert everywhere(living.conn, ("gmial",)) == []
 
 
-def test_an_account_that_only_its_orders_name(loaded, shop):
+def test_an_account_that_only_its_orders_name(living, shop):
     gone = ObjectId("64" + "0" * 22)
     shop.orders.insert_one(order("own") | {"_id": 77, "user_id": gone})
-    loaded.load(mode=Mode.SWEEP)
-    report = erase(loaded.settings, str(gone).upper())
+    living.load(mode=Mode.SWEEP)
+    report = erase(living.settings, str(gone).upper())
     assert report.rows == {"raw.orders": 1}
     assert report.accounts == []
 
