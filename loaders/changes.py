@@ -28,6 +28,9 @@ from loaders import encoding
 from loaders.encoding import Slice
 from loaders.errors import ServerUnreachableError, UserError
 
+BATCH_EVENTS = (
+    1_000  # of one answer; with the server's 16 MB it would be three times that in memory
+)
 AWAIT_MS = 500  # how long the server holds an empty answer back; a stop is noticed in that time
 POLL_MS = 20  # the same where only the token of the answer is wanted
 CATCH_UP_BYTES = 8 * 1024 * 1024  # documents of one `Effect` of `catch_up`
@@ -83,7 +86,7 @@ class Event:
         key: BSON of {_id: …}, and the shard key where there is one.
         document: the document's BSON after an insert or replace; for an update as it was when the
             server looked it up, None if it was gone by then.
-        to: a rename's new name.
+        to: a rename's new name, if it is in the same database.
         transaction: names the multi-document transaction that it belongs to.
     """
 
@@ -138,9 +141,17 @@ class Effect:
 
     def slices(self) -> Iterator[Slice]:
         """The documents that are there afterwards, encoded."""
-        there = [document for document in self.documents.values() if document is not None]
-        for part in encoding.cut(b"".join(there)):
-            yield encoding.encode(part)
+        held: list[bytes] = []
+        size = 0
+        for document in self.documents.values():
+            if document is not None:
+                held.append(document)
+                size += len(document)
+            if size >= encoding.SLICE_BYTES:
+                yield encoding.encode(held)
+                held, size = [], 0
+        if held:
+            yield encoding.encode(held)
 
     def gone(self) -> list[str]:
         """Ids of the documents that are deleted afterwards."""
@@ -162,7 +173,7 @@ def parse(fields: Mapping[str, Any]) -> Event:
         at=at,
         key=key.raw if key is not None else None,
         document=document.raw if document is not None else None,
-        to=to["coll"] if to else None,
+        to=to["coll"] if to and to["db"] == namespace["db"] else None,
         transaction=(session.raw, int(fields["txnNumber"])) if session else None,
     )
 
@@ -294,6 +305,7 @@ class Stream:
             full_document="updateLookup",
             resume_after=RawBSONDocument(self.token) if self.token else None,
             max_await_time_ms=self._await_ms,
+            batch_size=BATCH_EVENTS,
         )
 
     def _again_from_token(self, error: BrokenFragmentsError) -> None:
@@ -315,7 +327,8 @@ def _stages(collections: Iterable[str] | None) -> list[dict[str, Any]]:
 
 
 def _translated(error: OperationFailure, *, is_resumed: bool = True) -> Exception:
-    text = str((error.details or {}).get("errmsg", error))[:200]
+    # what is in braces may be of a document
+    text = str((error.details or {}).get("errmsg", error)).partition("{")[0][:200].strip(" .")
     if error.code in NO_REPLICA_SET or (
         error.code == UNKNOWN_STAGE and "changeStream" in text and "Split" not in text
     ):
@@ -360,6 +373,15 @@ def current_token(database: Database[dict[str, Any]]) -> tuple[bytes, Timestamp]
     except NoChangeStreamsError:
         return None
     return (token, now) if token is not None else None
+
+
+def is_known(database: Database[dict[str, Any]], token: bytes) -> bool:
+    """True if the source can still tell what happened since."""
+    try:
+        with Stream(database, token, await_ms=POLL_MS):
+            return True
+    except (TokenLostError, NoChangeStreamsError):
+        return False
 
 
 def cluster_time(database: Database[dict[str, Any]]) -> Timestamp | None:

@@ -88,8 +88,9 @@ class Batch:
 
     def restage(self, slices: Iterable[Slice]) -> None:
         """`stage`, without what was staged and merged before."""
-        self.make_temporary("stage")
-        self.run("truncate {stage}", stage=STAGE)
+        for kind in ("stage", "odd"):
+            self.make_temporary(kind)
+        self.run("truncate {stage}, pg_temp.ledgerline_odd", stage=STAGE)
         self.stage(slices)
 
     def merge(self, again: Slices, *, seen: sql.Identifier | None = None) -> None:

@@ -74,7 +74,7 @@ class Shadow:
         self._run("insert into pg_temp.ledgerline_odd select * from {odd}")
 
     def replace_raw(self, loaded_at: datetime, batch_id: int) -> bool:
-        """Take the place of the empty raw table, with its rights and what indexes it has besides.
+        """Take the place of the empty raw table, with its rights, comments and additional indexes.
 
         Returns:
             False where something, a view say, depends on the raw table: nothing was done then.
@@ -96,9 +96,15 @@ class Shadow:
             """,
             [self.raw.as_string(self.conn)],
         ).fetchall()
-        comment = self.conn.execute(
-            "select obj_description(%s::regclass)", [self.raw.as_string(self.conn)]
-        ).fetchone()
+        comments = self.conn.execute(
+            """
+            select attname, description
+            from pg_description left join pg_attribute
+                on attrelid = objoid and attnum = objsubid and objsubid > 0
+            where classoid = 'pg_class'::regclass and objoid = %s::regclass
+            """,
+            [self.raw.as_string(self.conn)],
+        ).fetchall()
         self._run(
             """
             alter table {table}
@@ -120,9 +126,14 @@ class Shadow:
                 privilege=sql.SQL(privilege),
                 role=sql.Identifier(role) if role != "unknown (OID=0)" else sql.SQL("public"),
             )
-        self._run(
-            "comment on table {raw} is {comment}", comment=sql.Literal(comment and comment[0])
-        )
+        for column, comment in comments:
+            self._run(
+                "comment on column {raw}.{column} is {comment}"
+                if column
+                else "comment on table {raw} is {comment}",
+                column=sql.Identifier(column or ""),
+                comment=sql.Literal(comment),
+            )
         return True
 
     def _has_dependants(self) -> bool:

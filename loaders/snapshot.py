@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from itertools import chain
 from typing import IO, TYPE_CHECKING
 
@@ -103,13 +104,15 @@ class Snapshot:
         """Where to go on: after the last chunk of a load that was killed, or at the start."""
         row = self.conn.execute(
             """
-            select tally, position, token, clock from ops.snapshots
+            select tally, position, token, clock, coalesce(last_loaded_at > started_at, false)
+            from ops.snapshots left join ops.watermarks using (collection)
             where collection = %s and source = %s and encoding = %s
             """,
             [self.collection, self.source.address, encoding.VERSION],
         ).fetchone()
-        if row:
-            tally, position, token, clock = row
+        # its rows may be old: what changed since must be known, or raw mustn't have newer ones
+        if row and (changes.is_known(self.source.database, row[2]) if row[2] else not row[4]):
+            tally, position, token, clock, _ = row
             progress = Progress(Tally.load(tally), position, token, clock, resumed=True)
             self.observer.read(self.collection, progress.tally.read, progress.tally.size)
             log.info(
@@ -196,13 +199,13 @@ class Snapshot:
             part = encoding.encode([document])
             try:
                 with self.conn.transaction():
-                    copy_slices(self.conn, self.shadow.table, [part], Tally(), odd_rows)
+                    copy_slices(self.conn, self.shadow.table, [part], Tally(), BytesIO())
             except odd.UNSTORABLE as error:
                 reason = f"Postgres can't store it: {error.diag.message_primary}"
                 identity = encoding.identity_of(document)
                 row = encoding.odd_row(identity, "quarantined", reason, document)
                 part = Slice(b"", count=0, read=1, size=part.size, odd=row, rejected=1)
-                odd_rows.write(row)
+            odd_rows.write(part.odd)
             tally.add(part)
 
     def _index(self) -> None:
@@ -231,19 +234,23 @@ class Snapshot:
             batch.started_at = began  # the reading is the load's time too
             batch.tally = progress.tally
             batch.adopt(self.shadow, is_complete=True)
-            if progress.token is not None:
-                self._catch_up(batch, progress.token)
+            is_caught_up = progress.token is not None and self._catch_up(batch, progress.token)
             self.conn.execute("delete from ops.snapshots where collection = %s", [self.collection])
-            return batch.finish(
+            result = batch.finish(
                 source_count=self.source.count,
                 watermark=watermark(batch, progress.clock),
                 is_complete=True,
                 days=batch.tally.days,
                 source_now=self.source.now(),
             )
+            if not is_caught_up and (progress.token is not None or progress.resumed):
+                batch.run(  # some rows may be old: the next `auto` compares all of them
+                    "update ops.watermarks set last_sweep_at = null where collection = {collection}"
+                )
+            return result
 
-    def _catch_up(self, batch: Batch, token: bytes) -> None:
-        """Apply what changed at the source while it was read."""
+    def _catch_up(self, batch: Batch, token: bytes) -> bool:
+        """Apply what changed at the source while it was read; False if it no longer knows."""
         until = changes.cluster_time(self.source.database)
         assert until is not None  # a server that gave a token has a clock
         try:
@@ -259,6 +266,8 @@ class Snapshot:
                 collection=self.collection,
                 reason=str(error),
             )
+            return False
+        return True
 
     def _take_from_tally(self, batch: Batch, identities: Sequence[str]) -> None:
         """Documents whose later version comes with the changes: the tally has them as read."""

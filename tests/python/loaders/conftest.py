@@ -18,6 +18,7 @@ from loaders.connections import open_mongodb, open_postgres
 from loaders.landing import Result
 from loaders.modes import Mode, run
 from loaders.settings import Settings
+from sandbox.replay import ReplayServer
 
 COLUMNS = "_id, doc::text, _source_ts, _loaded_at, _batch_id, _deleted_at, _doc_hash"
 
@@ -61,6 +62,12 @@ class Warehouse:
         live = {row[0]: row[6] for row in self.rows(collection).values() if row[5] is None}
         return live == self.source_hashes(database, collection)
 
+    def mirrors(self, server: ReplayServer, collection: str = "orders") -> bool:
+        """`equals`, for documents that a server has in memory."""
+        live = {row[0]: row[6] for row in self.rows(collection).values() if row[5] is None}
+        documents = server.collections[f"shop.{collection}"].raw
+        return live == {encoding.identity_of(raw): encoding.hash_of(raw) for raw in documents}
+
     def one(self, query: str, *values: Any) -> Any:
         """The only value of the only row."""
         [(value,)] = self.conn.execute(query, values).fetchall()
@@ -81,6 +88,26 @@ def shop(mongo_database: object) -> Iterator[Database[dict[str, Any]]]:
 @pytest.fixture
 def warehouse(pg_database: object, shop: Database[dict[str, Any]]) -> Iterator[Warehouse]:
     """An empty Postgres database, and the settings that lead to it and to `shop`."""
+    settings = Settings()
+    with open_postgres(settings, autocommit=True) as conn:
+        yield Warehouse(settings, conn)
+
+
+@pytest.fixture
+def replay_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ReplayServer]:
+    """A source in memory, for documents and faults that a real server can't be made to have.
+
+    Its database `shop` is empty; the environment leads to it.
+    """
+    with ReplayServer() as server:
+        monkeypatch.setenv("MONGODB_URI", server.uri)
+        monkeypatch.setenv("MONGODB_DATABASE", "shop")
+        yield server
+
+
+@pytest.fixture
+def replayed(pg_database: object, replay_server: ReplayServer) -> Iterator[Warehouse]:
+    """An empty Postgres database, and the settings that lead to it and to `replay_server`."""
     settings = Settings()
     with open_postgres(settings, autocommit=True) as conn:
         yield Warehouse(settings, conn)
