@@ -68,6 +68,7 @@ from bson.int64 import Int64
 from bson.objectid import ObjectId
 
 from loaders import decimals, exact
+from loaders.decoder import decode_all
 from loaders.shapes import Shapes
 
 SLICE_BYTES = 32 * 1024
@@ -177,7 +178,7 @@ def encode(documents: Sequence[bytes]) -> Slice:
     """Encode the BSON documents of one slice; a document that can't be stored is in `odd`."""
     unread = [None] * len(documents)
     try:
-        decoded = bson.decode_all(b"".join(documents), _STRICT)
+        decoded = decode_all(b"".join(documents), _STRICT)
     except (BSONError, RecursionError):  # text that is not UTF-8, mostly
         return _encode(documents, unread)
     result = _encode(documents, decoded)
@@ -326,8 +327,7 @@ def _encode(documents: Sequence[bytes], decoded: Sequence[dict[str, Any] | None]
             if found:
                 fits, shape = True, found
         if fits:
-            identity = document["_id"]
-            identity = identity.binary.hex() if type(identity) is ObjectId else id_text(identity)
+            identity = identity_of(original)
             clock, types = document.get(CLOCK), shape.types
             doc = dumps(document, hook, flags)
         else:
