@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from loaders import encoding, landing
+from loaders import encoding, exact, landing
 from loaders.connections import open_postgres, readable_errors
 from loaders.encoding import Slice
 from loaders.errors import UserError
@@ -143,27 +143,16 @@ def _json(value: Any) -> str:
     return json_util.dumps(value, indent=2, ensure_ascii=False)
 
 
-# bytes of a value by its BSON type, or how many are added to the length in front of it
-_FIXED = {0x01: 8, 0x06: 0, 0x07: 12, 0x08: 1, 0x09: 8, 0x0A: 0, 0x10: 4, 0x11: 8, 0x12: 8}
-_FIXED |= {0x13: 16, 0x7F: 0, 0xFF: 0}
-_COUNTED = {0x02: 4, 0x03: 0, 0x04: 0, 0x05: 5, 0x0C: 16, 0x0D: 4, 0x0E: 4, 0x0F: 0}
-
-
 def _elements(document: bytes) -> Iterator[tuple[int, int]]:
     """(start, end) of the top-level elements, up to the first whose end can't be found."""
     position, last = 4, len(document) - 1
     while position < last and document[position]:
-        kind = document[position]
-        value = document.find(0, position + 1) + 1
-        if kind in _FIXED:
-            end = value + _FIXED[kind]
-        elif kind in _COUNTED:
-            end = value + int.from_bytes(document[value : value + 4], "little") + _COUNTED[kind]
-        elif kind == 0x0B:  # regex: two C strings
-            end = document.find(0, document.find(0, value) + 1) + 1
-        else:
+        try:
+            value = document.index(0, position + 1) + 1
+            end = value + exact.size_of(document[position], document, value)
+        except ValueError:
             return
-        if not 0 < value < end <= last:
+        if not value <= end <= last:
             return
         yield position, end
         position = end

@@ -14,7 +14,7 @@ import pytest
 from bson import Decimal128
 from test_odd_documents import deep
 
-from loaders import encoding, quarantine
+from loaders import decimals, encoding, quarantine
 from loaders.files import load_files
 from loaders.modes import Mode
 
@@ -115,7 +115,7 @@ def test_what_postgres_itself_refused_goes_in_when_the_encoder_is_mended(
 ):
     shop.orders.insert_many([{"_id": 1}, {"_id": 2, "n": Decimal128("1.50")}])
     with monkeypatch.context() as patch:
-        patch.setattr(encoding, "decimal_text", lambda bid: "1e200000")
+        patch.setattr(decimals, "to_text", lambda bid: "1e200000")
         warehouse.load("orders")
         put(warehouse, {"_id": 3, "v": "fine"})
         assert [(done.tried, done.released) for done in replay(warehouse)] == [(2, 1)]
