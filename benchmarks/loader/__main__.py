@@ -111,7 +111,7 @@ class Bench:
             try:
                 cost = self._run(contender, source)
             except FailedError as error:
-                outcome.failure = str(error).replace(self._password, "***")
+                outcome.failure = self.target.without_password(str(error))
                 _say(f"{when}: {contender.name:<12} failed: {outcome.failure}")
                 return
         outcome.costs.append(cost)
@@ -119,10 +119,6 @@ class Bench:
             f"{when}: {contender.name:<12}{cost.seconds:>8.1f} s"
             f"{outcome.documents / cost.seconds:>10,.0f} docs/s{cost.memory:>8,.0f} MiB"
         )
-
-    @property
-    def _password(self) -> str:
-        return str(self.target.settings.postgres()["password"])
 
     def _run(self, contender: Contender, source: ReplayProcess) -> Cost:
         if not contender.goes_on:

@@ -119,6 +119,7 @@ def _targets(found: Mapping[str, Outcome]) -> list[tuple[str, str, float | None]
         return None
 
     share = of_load(full, incremental)
+    one_worker, two_workers = _rate(found, "one-worker"), _rate(found, "two-workers")
     return [
         ("≥ 0.7", "full load against bare `COPY`, whole commands", times(copy and copy.rate)),
         ("≥ 0.7", "the same, the loads themselves", of_load(full, copy)),
@@ -130,7 +131,7 @@ def _targets(found: Mapping[str, Outcome]) -> list[tuple[str, str, float | None]
         (
             "≥ 1",
             "a second worker against one (pays on 4 cores and more)",
-            of_load(found.get("two-workers"), found.get("one-worker")),
+            two_workers / one_worker if one_worker and two_workers else None,
         ),
     ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import psutil
 import psycopg
 from psycopg import sql
@@ -30,9 +32,17 @@ class Target:
         """The database as a URL, with the password."""
         at = self.settings.postgres()
         return (
-            f"postgresql://{at['user']}:{at['password']}@{at['host']}:{at['port']}/{NAME}"
+            f"postgresql://{at['user']}:{quote(str(at['password']), safe='')}"
+            f"@{at['host']}:{at['port']}/{NAME}"
             "?sslmode=disable"
         )
+
+    def without_password(self, text: str) -> str:
+        """The text, with stars in place of the server's password."""
+        password = str(self.settings.postgres()["password"])
+        for secret in (password, quote(password, safe="")):
+            text = text.replace(secret, "***") if secret else text
+        return text
 
     def connect(self) -> psycopg.Connection:
         """A connection to the database."""

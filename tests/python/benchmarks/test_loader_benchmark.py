@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import zipfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import bson
@@ -18,10 +20,11 @@ from bson.decimal128 import Decimal128
 from bson.int64 import Int64
 
 from benchmarks.loader import environments, measure, orders, report
+from benchmarks.loader.__main__ import Bench
 from benchmarks.loader.contenders import CONTENDERS
 from benchmarks.loader.measure import Cost, FailedError
 from benchmarks.loader.report import Outcome
-from benchmarks.loader.target import NAME
+from benchmarks.loader.target import NAME, Target
 from loaders.settings import ROOT, Settings
 
 BY_NAME = {contender.name: contender for contender in CONTENDERS}
@@ -218,6 +221,30 @@ class TestBenchmark:
         assert process.wait(60) != 0
         process.communicate()
         assert _left(settings) == []
+
+    @pytest.mark.parametrize(
+        ("code", "reason"),
+        [
+            ("import os, sys; sys.exit('no ' + os.environ['BENCH_TARGET'])", r"^no .*:\*\*\*@"),
+            ("print('done')", "loaded 0 documents, not 300"),
+        ],
+    )
+    def test_a_peer_that_fails_is_reported_without_the_password(
+        self, settings: Settings, tmp_path: Path, code: str, reason: str
+    ) -> None:
+        target = Target(settings.model_copy(update={"postgres_db": NAME}))
+        contender = replace(
+            BY_NAME["ingestr"],
+            command=lambda run: [sys.executable, "-c", code],
+            prepare=lambda conn: conn.execute("create table public.orders ()"),
+        )
+        try:
+            [outcome] = Bench(tmp_path, target, 300).measure([contender], 2)
+        finally:
+            target.drop()
+        assert outcome.costs == []
+        assert outcome.failure and re.search(reason, outcome.failure)
+        assert str(settings.postgres()["password"]) not in outcome.failure
 
     def test_what_a_killed_run_left_is_removed_by_the_next(self, settings: Settings) -> None:
         left = settings.home / "bench" / "run-killed"
