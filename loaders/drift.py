@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -139,7 +139,9 @@ def observe(conn: psycopg.Connection, collection: str) -> Observation | None:
         total = _sampled_before(conn, collection)
         changes = compare(known, seen, sampled, total)
         batch_id = batches.ids[-1]
-        _write(conn, collection, batch_id, known, seen, sampled, changes)
+        if sampled:
+            look = _Look(conn, collection, batch_id, batches.now, sampled)
+            look.note(known, seen, changes)
         seconds = time.perf_counter() - started
         conn.execute(
             """
@@ -166,18 +168,19 @@ def fields_now(conn: psycopg.Connection, collection: str) -> dict[str, Field]:
 
 @dataclass(frozen=True, slots=True)
 class _Batches:
-    """Batches to look at, oldest first; how many rows they wrote, and since when."""
+    """Batches to look at, oldest first; how many rows they wrote, and from when to when."""
 
     ids: list[int]
     written: int
-    since: object
+    since: datetime
+    now: datetime
 
 
 def _pending(conn: psycopg.Connection, collection: str) -> _Batches:
     row = conn.execute(
         """
         select coalesce(array_agg(batch_id order by batch_id), '{}'),
-            coalesce(sum(inserted + updated), 0), min(started_at)
+            coalesce(sum(inserted + updated), 0), min(started_at), clock_timestamp()
         from ops.load_runs
         where collection = %(collection)s and status = 'done' and inserted + updated > 0
             and batch_id > coalesce((
@@ -186,7 +189,8 @@ def _pending(conn: psycopg.Connection, collection: str) -> _Batches:
         {"collection": collection},
     ).fetchone()
     assert row is not None
-    return _Batches(row[0], int(row[1]), row[2])
+    ids, written, since, now = row
+    return _Batches(ids, int(written), since, now)
 
 
 def sample_size(written: int) -> int:
@@ -401,92 +405,95 @@ def _sampled_before(conn: psycopg.Connection, collection: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _write(
-    conn: psycopg.Connection,
-    collection: str,
-    batch_id: int,
-    known: Mapping[str, Known],
-    seen: Mapping[str, Field],
-    sampled: int,
-    changes: Sequence[Change],
-) -> None:
-    if not sampled:
-        return
-    changed = {change.path for change in changes}
-    noted = {
-        path: now
-        for path, now in seen.items()
-        if path not in known
-        or path in changed
-        or known[path].is_old
-        or is_material(known[path], now)
-    }
-    nothing = Field(sampled, 0, {ABSENT: 0}, {ABSENT: 0})
-    noted |= {change.path: nothing for change in changes if change.kind == "vanished"}
-    with (
-        conn.cursor() as cursor,
-        cursor.copy(
-            "copy ops.field_types (collection, path, batch_id, type, observed_at, sampled, "
-            "present, documents, occurrences) from stdin"
-        ) as copy,
-    ):
-        at = datetime.now(UTC)
-        for path, one in noted.items():
-            for kind, count in one.occurrences.items():
-                copy.write_row(
-                    (
-                        collection,
-                        path,
-                        batch_id,
-                        kind,
-                        at,
-                        sampled,
-                        one.present,
-                        one.documents[kind],
-                        count,
-                    )
-                )
-    conn.execute(
-        "delete from ops.fields where collection = %s and path = any(%s)",
-        [collection, sorted(folded(known, seen))],
-    )
-    conn.execute(
-        """
-        update ops.fields set unseen = case when path = any(%(seen)s) then 0 else unseen + %(n)s end
-        where collection = %(collection)s and (unseen > 0 or path <> all(%(seen)s))
-        """,
-        {"collection": collection, "seen": list(seen), "n": sampled},
-    )
-    rows = [
-        (
-            path,
-            sorted(known[path].types.union(one.occurrences) if path in known else one.occurrences),
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is noted of one look; its time is the server's."""
+
+    conn: psycopg.Connection
+    collection: str
+    batch_id: int
+    at: datetime
+    sampled: int
+
+    def note(
+        self, known: Mapping[str, Known], seen: Mapping[str, Field], changes: Sequence[Change]
+    ) -> None:
+        """Bring the tables up to date, where there is something new to say."""
+        changed = {change.path for change in changes}
+        noted = {
+            path: now
+            for path, now in seen.items()
+            if path not in known
+            or path in changed
+            or known[path].is_old
+            or is_material(known[path], now)
+        }
+        nothing = Field(self.sampled, 0, {ABSENT: 0}, {ABSENT: 0})
+        noted |= {change.path: nothing for change in changes if change.kind == "vanished"}
+        self._note_types(noted)
+        self._note_fields(noted, known, seen)
+        self._note_changes(changes)
+
+    def _note_types(self, noted: Mapping[str, Field]) -> None:
+        statement = (
+            "copy ops.field_types (collection, path, batch_id, observed_at, sampled, present, "
+            "type, documents, occurrences) from stdin"
         )
-        for path, one in noted.items()
-    ]
-    conn.execute(
-        """
-        insert into ops.fields as kept
-            (collection, path, first_batch_id, first_seen_at, observed_batch_id, types)
-        select %(collection)s, path, %(batch)s, clock_timestamp(), %(batch)s,
-            string_to_array(types, ',')
-        from unnest(%(paths)s::text[], %(types)s::text[]) as noted (path, types)
-        on conflict (collection, path) do update set
-            observed_batch_id = excluded.observed_batch_id, types = excluded.types
-        """,
-        {
-            "collection": collection,
-            "batch": batch_id,
-            "paths": [path for path, _ in rows],
-            "types": [",".join(types) for _, types in rows],
-        },
-    )
-    with conn.cursor() as cursor:
-        cursor.executemany(
+        look = (self.batch_id, self.at, self.sampled)
+        with self.conn.cursor() as cursor, cursor.copy(statement) as copy:
+            for path, one in noted.items():
+                for kind, count in one.occurrences.items():
+                    row = (*look, one.present, kind, one.documents[kind], count)
+                    copy.write_row((self.collection, path, *row))
+
+    def _note_fields(
+        self, noted: Mapping[str, Field], known: Mapping[str, Known], seen: Mapping[str, Field]
+    ) -> None:
+        self.conn.execute(
+            "delete from ops.fields where collection = %s and path = any(%s)",
+            [self.collection, sorted(folded(known, seen))],
+        )
+        self.conn.execute(
             """
-            insert into ops.schema_changes
-                (collection, path, kind, before, after, batch_id, seen_at, example_id)
-            values (%s, %s, %s, %s, %s, %s, clock_timestamp(), %s)
+            update ops.fields
+            set unseen = case when path = any(%(seen)s) then 0 else unseen + %(sampled)s end
+            where collection = %(collection)s and (unseen > 0 or path <> all(%(seen)s))
             """,
-            [(collection, c.path, c.kind, c.before, c.after, batch_id, c.example) for c in changes],
+            {"collection": self.collection, "seen": list(seen), "sampled": self.sampled},
         )
+        ever = {
+            path: known[path].types.union(one.occurrences) if path in known else one.occurrences
+            for path, one in noted.items()
+        }
+        self.conn.execute(
+            """
+            insert into ops.fields
+                (collection, path, first_batch_id, first_seen_at, observed_batch_id, types)
+            select %(collection)s, path, %(batch)s, %(at)s, %(batch)s, string_to_array(types, ',')
+            from unnest(%(paths)s::text[], %(types)s::text[]) as noted (path, types)
+            on conflict (collection, path) do update set
+                observed_batch_id = excluded.observed_batch_id, types = excluded.types
+            """,
+            {
+                "collection": self.collection,
+                "batch": self.batch_id,
+                "at": self.at,
+                "paths": list(ever),
+                "types": [",".join(sorted(types)) for types in ever.values()],
+            },
+        )
+
+    def _note_changes(self, changes: Sequence[Change]) -> None:
+        look = (self.collection, self.batch_id, self.at)
+        with self.conn.cursor() as cursor:
+            cursor.executemany(
+                """
+                insert into ops.schema_changes
+                    (collection, batch_id, seen_at, path, kind, before, after, example_id)
+                values (%s, %s, %s, %s, %s, %s, %s, %s)
+                """,
+                [
+                    (*look, one.path, one.kind, one.before, one.after, one.example)
+                    for one in changes
+                ],
+            )

@@ -130,6 +130,13 @@ def steps(path: str) -> list[str]:
     return [match[1] or match[0] for match in _STEP.finditer(path)]
 
 
+def key_of(step: str) -> str:
+    """The key behind a step of a path."""
+    if len(step) > 1 and step[0] == step[-1] == '"':
+        return re.sub(r"\\(.)", r"\1", step[1:-1])
+    return step
+
+
 def parent(path: str) -> str:
     """The path of the object or array that holds it; empty at the top."""
     last = None

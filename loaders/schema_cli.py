@@ -62,7 +62,7 @@ def changes(
                 after, coalesce(example_id, '')
             from ops.schema_changes
             where collection = any(%s) and seen_at >= %s
-            order by seen_at, collection, path
+            order by batch_id, collection, path
             """,
             [_observed(conn, collection), start],
         ).fetchall()

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from loaders.field_changes import EMPTY, Field, percent, steps
+from loaders.field_changes import EMPTY, Field, key_of, percent, steps
 from loaders.staging_models import ELEMENT, Model, Steps, begins_with
 
 MAX_NAME = 63  # bytes that Postgres keeps of a column's name
@@ -159,19 +159,12 @@ def _split(found: Sequence[str], start: int) -> tuple[list[str], list[str]]:
 
 def _unreadable(found: Sequence[str]) -> str | None:
     for step in found:
-        key = _plain(step)
+        key = key_of(step)
         if step not in (ELEMENT, "*") and (
             not _KEY.fullmatch(key) or key.lower() == "null" or len(key.encode()) > MAX_NAME
         ):
             return key
     return "$" if list(found) == ["$"] else None
-
-
-def _plain(step: str) -> str:
-    """The key behind a step of a path."""
-    if len(step) > 1 and step[0] == step[-1] == '"':
-        return re.sub(r"\\(.)", r"\1", step[1:-1])
-    return step
 
 
 def _text(found: Sequence[str]) -> str:
@@ -227,7 +220,7 @@ def _named(
 
 
 def _readable(relative: str) -> str:
-    return "$" if relative == "$" else ".".join(map(_plain, steps(relative)))
+    return "$" if relative == "$" else ".".join(map(key_of, steps(relative)))
 
 
 def cast_for(path: str, one: Field) -> str:
@@ -251,7 +244,8 @@ def cast_for(path: str, one: Field) -> str:
             return "text"
         if name.endswith("_id"):
             return "id"
-        return "integer" if share(_INTEGERS) == 1 else "number"
+        fractions = share(_NUMBERS - _INTEGERS) + share(["string:number"])
+        return "number" if fractions else "integer"
     if share(["string:boolean"]) >= 0.9:
         return "boolean"
     return "code" if name in _CODES and share(_TEXTS) == 1 else "text"
@@ -259,7 +253,7 @@ def cast_for(path: str, one: Field) -> str:
 
 def unhandled(cast: str, one: Field, but: Collection[str] = ()) -> list[str]:
     """Types that were seen and that the cast gives null for, with their shares."""
-    total = one.values
+    total = sum(count for kind, count in one.occurrences.items() if kind not in _NOTHING)
     return [
         f"{kind} ({percent(count / total)})"
         for kind, count in sorted(one.occurrences.items())
@@ -273,7 +267,7 @@ def _words(path: str) -> str:
     for step in steps(path):
         if step in (ELEMENT, "*"):
             continue
-        ascii_only = unicodedata.normalize("NFKD", _plain(step)).encode("ascii", "ignore").decode()
+        ascii_only = unicodedata.normalize("NFKD", key_of(step)).encode("ascii", "ignore").decode()
         snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", ascii_only).lower()
         found.append(re.sub(r"[^a-z0-9]+", "_", snake).strip("_") or "field")
     return ".".join(found) or "field"

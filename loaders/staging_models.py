@@ -16,6 +16,7 @@ from typing import Any
 import jinja2
 
 from loaders.errors import UserError
+from loaders.field_changes import key_of
 from loaders.settings import ROOT
 
 STAGING = ROOT / "models" / "staging"
@@ -84,7 +85,7 @@ def _match(pattern: Sequence[str], steps: Sequence[str]) -> bool:
 def _is_step(wanted: str, seen: str) -> bool:
     if wanted == ELEMENT or seen == "*":
         return True  # elements are read of arrays and of objects; a map's keys aren't known
-    return wanted == seen or (seen == ELEMENT and wanted.isdigit())
+    return wanted == key_of(seen) or (seen == ELEMENT and wanted.isdigit())
 
 
 def staging_models(folder: Path = STAGING) -> list[Model]:
