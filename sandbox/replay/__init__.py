@@ -48,6 +48,7 @@ measured one's:
 
 from sandbox.replay.documents import Documents
 from sandbox.replay.process import replay_process
-from sandbox.replay.server import CLOSE, Close, ReplayServer, error, uri_of
+from sandbox.replay.script import CLOSE, Close, error
+from sandbox.replay.server import ReplayServer, uri_of
 
 __all__ = ["CLOSE", "Close", "Documents", "ReplayServer", "error", "replay_process", "uri_of"]
