@@ -68,6 +68,15 @@ def merge(batch: Batch, again: Slices) -> Days:
         """
     )
     batch.merge(again, seen=SEEN)
+    batch.run(
+        # the source went back to the version that raw has: nothing waits any more
+        """
+        delete from ops.quarantine as kept using pg_temp.ledgerline_seen as seen, {table} as raw
+        where kept.collection = {collection} and kept._id = seen._id
+            and kept._doc_hash <> seen._doc_hash
+            and raw._id = seen._id and raw._doc_hash = seen._doc_hash and raw._deleted_at is null
+        """
+    )
     counts = batch.counts
     counts.read = gone + batch.count("select count(*) from pg_temp.ledgerline_seen")
     counts.unchanged = counts.read - counts.inserted - counts.updated

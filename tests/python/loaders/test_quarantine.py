@@ -150,6 +150,20 @@ def test_a_replay_never_overwrites_a_later_version(warehouse, shop):
     assert replay(warehouse) == []
 
 
+@pytest.mark.parametrize("mode", [Mode.FULL, Mode.SWEEP, Mode.INCREMENTAL])
+def test_a_document_that_went_back_to_its_stored_version_is_not_replayed(warehouse, shop, mode):
+    good, bad = {"_id": 1, "v": 1}, {"_id": 1, "v": deep(300)}
+    shop.orders.insert_one(good)
+    warehouse.load("orders")
+    shop.orders.replace_one({"_id": 1}, bad)
+    warehouse.load("orders", mode=Mode.SWEEP)
+    assert set(notes(warehouse)) == {"1"}
+    shop.orders.replace_one({"_id": 1}, good)
+    [result] = warehouse.load("orders", mode=mode)
+    assert (result.counts.written, result.is_reconciled) == (0, True)
+    assert notes(warehouse) == {}, "else a replay could store what the source has no more"
+
+
 def test_of_two_notes_of_one_document_the_younger_counts(warehouse, shop):
     """A limit that was raised gives a document another name, so that it can have two."""
     shop.orders.insert_one({"_id": 1})
