@@ -29,7 +29,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_ran
 from tenacity.nap import sleep_using_event
 
 from loaders import landing, modes
-from loaders.changes import Effect, Event, Stream, TokenLostError
+from loaders.changes import AWAIT_MS, POLL_MS, Effect, Event, Stream, TokenLostError
 from loaders.connections import describe_mongodb
 from loaders.errors import LoadInProgressError, ServerUnreachableError, UserError
 from loaders.landing import Batch, Result
@@ -44,7 +44,7 @@ from loaders.source import Source, collections_of, is_own, now
 LINGER = timedelta(seconds=1)
 BATCH_EVENTS = 10_000
 BATCH_BYTES = 16 * 1024 * 1024  # of documents, all held in memory
-TRANSACTION_BYTES = 4 * BATCH_BYTES  # a transaction of the source is kept whole up to this size
+TRANSACTION_BYTES = 2 * BATCH_BYTES  # a transaction of the source is kept whole up to this size
 SAVE_IDLE = timedelta(seconds=10)  # an oplog reaches back hours at least
 RECONCILE_EVERY = timedelta(minutes=1)
 PATIENCE = timedelta(minutes=5)  # with a server that is gone
@@ -65,7 +65,7 @@ class Status:
         rows: of raw that were inserted, updated or marked deleted.
         batches: committed.
         restarts: times that the token was lost, so that everything was compared.
-        lag: from the newest event taken over to its commit, by the source's clock; None before one.
+        lag: from the newest event taken over to its batch, by the source's clock; None before one.
         rate: events per second lately.
         started: by the monotonic clock.
     """
@@ -240,14 +240,21 @@ class Session:
         """Follow until told to stop, or until a server goes away."""
         self._lock()
         token = self._begin()
-        self.follower.event_at = time.monotonic()
-        while not self._is_done():
+        while not self.follower.stop.is_set():
             try:
-                with Stream(self.database, token, self.follower.wanted or None) as stream:
-                    self._follow(stream)
+                with Stream(self.database, token, self._wanted, AWAIT_MS) as stream:
+                    self.follower.event_at = time.monotonic()
+                    if self._follow(stream):
+                        return
                     token = stream.token
             except TokenLostError as error:
                 token = self._start_over(str(error))
+            else:  # the server has closed the cursor without a word
+                self.follower.stop.wait(1)
+
+    @property
+    def _wanted(self) -> list[str] | None:
+        return self.follower.wanted or None
 
     # --- beginning --------------------------------------------------------------------------------
 
@@ -262,6 +269,7 @@ class Session:
     def _begin(self) -> bytes:
         """The token to go on from, all collections being as it says or later."""
         ensure(self.conn)
+        self._tell_of_time_series()
         row = self.conn.execute(
             "select token, collections from ops.streams where source = %s", [self.follower.source]
         ).fetchone()
@@ -279,6 +287,15 @@ class Session:
             if self._is_empty(name):  # its events alone wouldn't bring back what it had
                 self._load(name, Mode.FULL)
         return self.saved
+
+    def _tell_of_time_series(self) -> None:
+        for entry in self.database.list_collections(filter={"type": "timeseries"}):
+            if self.follower.follows(entry["name"]):
+                log.warning(
+                    "MongoDB has no change stream of a time series: it isn't followed",
+                    collection=entry["name"],
+                    to_load_it=f"ledgerline load {entry['name']}",
+                )
 
     def _is_empty(self, name: str) -> bool:
         query = sql.SQL("select not exists (select from {})").format(
@@ -309,7 +326,7 @@ class Session:
                     f"the change stream broke {RESTARTS} times without one event between them "
                     f"({reason}): use `--mode auto`, and look after the source's oplog"
                 )
-        with Stream(self.database, None, self.follower.wanted or None) as stream:
+        with Stream(self.database, None, self._wanted, POLL_MS) as stream:
             stream.read()
             token = stream.token
         if token is None:
@@ -339,8 +356,8 @@ class Session:
 
     # --- going on ---------------------------------------------------------------------------------
 
-    def _follow(self, stream: Stream) -> None:
-        """Take over events until told to stop, or until the stream has ended."""
+    def _follow(self, stream: Stream) -> bool:
+        """Take over events until told to stop (True), or until the stream has ended (False)."""
         gathered = _Gathered()
         while True:
             event = stream.read()
@@ -357,7 +374,7 @@ class Session:
             if event is None and not gathered.events:
                 self._rest(stream, is_done=is_done)
             if is_done or not (event or stream.is_alive):
-                return  # an event in hand is none of what was saved: it comes again
+                return is_done  # an event in hand is none of what was saved: it comes again
             if event is not None:
                 self._take_in(event, gathered)
 
@@ -383,18 +400,19 @@ class Session:
         assert last is not None
         for name in gathered.effects:
             self._ensure(name)
-        rows = self._when_free(lambda: self._apply(gathered, last))
+        lag = max(now(self.database) - last.at, timedelta(0))
+        rows = self._when_free(lambda: self._apply(gathered, last, lag))
         status = self.follower.status
         status.events += gathered.events
         status.rows += rows
         status.batches += 1
-        status.lag = max(now(self.database) - last.at, timedelta(0))
+        status.lag = lag
         status.rate = gathered.events / max(time.monotonic() - gathered.since, 0.001)
         self.follower.touched |= set(gathered.effects)
         self.follower.is_good()
         self.follower.observer.follows(status)
 
-    def _apply(self, gathered: _Gathered, last: Event) -> int:
+    def _apply(self, gathered: _Gathered, last: Event, lag: timedelta) -> int:
         """Rows and token in one transaction; returns how many rows were changed."""
         rows, batch_id = 0, None
         with self.conn.transaction():
@@ -403,7 +421,7 @@ class Session:
                 with landing.open_batch(
                     self.conn, name, Mode.FOLLOW, self.follower.run_id
                 ) as batch:
-                    _take_over(batch, gathered.effects[name], last.at)
+                    _take_over(batch, gathered.effects[name], last.at, lag)
                     rows += batch.counts.written
                     batch_id = batch.batch_id
             self._save(last.token, last.at, batch_id)
@@ -489,8 +507,13 @@ class Session:
             return batch.finish(source_count=Source(self.database, name).count)
 
 
-def _take_over(batch: Batch, effect: Effect, at: datetime) -> None:
-    """Bring the raw table to where the events lead."""
+def _take_over(batch: Batch, effect: Effect, at: datetime, lag: timedelta) -> None:
+    """Bring the raw table to where the events lead.
+
+    Args:
+        at: the source's clock at the newest event.
+        lag: what has passed since.
+    """
     if effect.is_cleared:
         batch.counts.deleted += batch.changes(
             """
@@ -510,3 +533,7 @@ def _take_over(batch: Batch, effect: Effect, at: datetime) -> None:
     if gone:
         batch.mark_deleted(gone)
     batch.finish(source_count=None, watermark=watermark(batch, at))
+    batch.run(
+        "update ops.load_runs set lag_seconds = {lag} where batch_id = {batch}",
+        lag=sql.Literal(lag.total_seconds()),
+    )

@@ -45,7 +45,7 @@ PATIENCE = 30.0
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Streams answer sooner than they do for a shop."""
-    monkeypatch.setattr(changes, "AWAIT_MS", 100)
+    monkeypatch.setattr(follow, "AWAIT_MS", 100)
 
 
 def caught_up(warehouse, *collections, **options):
@@ -155,6 +155,9 @@ def test_batch_and_token_are_in_the_books(warehouse, shop):
         "select batch_id from ops.load_runs where mode = 'follow' and source_count is null"
     )
     assert warehouse.one("select token_time > now() - interval '1 minute' from ops.streams")
+    assert warehouse.one(
+        "select max(lag_seconds) between 0 and 60 from ops.load_runs where mode = 'follow'"
+    )
     assert warehouse.one("select count(*) from ops.altered_documents") == 1
 
 
@@ -773,6 +776,32 @@ def test_wrong_collection_is_one_clear_line(warehouse, shop):
 def test_database_without_a_collection_is_one_clear_line(warehouse, shop):
     with pytest.raises(UserError, match="has no database"):
         caught_up(warehouse)
+
+
+def test_stop_is_heeded_while_the_shop_is_busy(warehouse, shop):
+    fill(shop)
+    done = threading.Event()
+
+    def write():
+        for i in range(10**6):
+            shop.orders.insert_one({"_id": 1000 + i})
+            if done.is_set():
+                return
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        with following(warehouse) as follower:
+            wait_until(lambda: saved_anything(warehouse) and len(warehouse.docs("orders")) > 150)
+            began = time.monotonic()
+            status = follower.end()
+            assert time.monotonic() - began < 5
+    finally:
+        done.set()
+        writer.join()
+    assert status.events > 0
+    caught_up(warehouse)
+    assert warehouse.equals(shop)
 
 
 # --- the command, and what kills it ---------------------------------------------------------------
