@@ -521,11 +521,7 @@ def _take_over(batch: Batch, effect: Effect, at: datetime, lag: timedelta) -> No
             where _deleted_at is null
             """
         )
-        for notes in ("quarantine", "altered_documents"):
-            batch.run(
-                "delete from {notes} where collection = {collection}",
-                notes=sql.Identifier("ops", notes),
-            )
+        batch.run("delete from ops.quarantine where collection = {collection}")
     gone = effect.gone()
     if len(gone) < len(effect.documents):
         batch.stage(effect.slices())

@@ -157,12 +157,11 @@ class Batch:
             """,
             gone=sql.Literal(gone),
         )
-        for notes in ("quarantine", "altered_documents"):
-            self.run(
-                "delete from {notes} where collection = {collection} and _id = any({gone})",
-                notes=sql.Identifier("ops", notes),
-                gone=sql.Literal(gone),
-            )
+        # the bytes of an altered document stay, as its row does
+        self.run(
+            "delete from ops.quarantine where collection = {collection} and _id = any({gone})",
+            gone=sql.Literal(gone),
+        )
 
     def _mark_unseen(self, seen: sql.Identifier) -> None:
         self.counts.deleted = self.changes(
