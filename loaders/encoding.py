@@ -217,7 +217,7 @@ def identify(documents: Sequence[bytes]) -> Slice:
         if identity.startswith(tuple(_UNUSABLE)):
             unusable.append(document)
             continue
-        key = b"" if (element := _id_of(document)) is None else _alone(element)
+        key = key_of(document) or b""
         rows.append(f"{identity}\t{hash_of(document)}\t\\x{key.hex()}\n")
     result.rows, result.count = "".join(rows).encode().replace(b"\\", b"\\\\"), len(rows)
     if unusable:
@@ -258,6 +258,16 @@ def identity_of(document: bytes) -> str:
     if bson.encode({"_id": value}, codec_options=_STRICT) != alone:
         return _checked(f'{{"$bson":"{alone.hex()}"}}')
     return _checked(id_text(value))
+
+
+def key_of(document: bytes) -> bytes | None:
+    """BSON of {_id: …}, to the byte; None where there is no `_id`.
+
+    Raises:
+        ValueError, IndexError: the BSON is broken.
+    """
+    element = _id_of(document)
+    return None if element is None else _alone(element)
 
 
 def _id_of(document: bytes) -> bytes | None:

@@ -27,7 +27,6 @@ from enum import StrEnum
 from itertools import chain
 from typing import Any
 
-import bson
 import psycopg
 import structlog
 from bson.objectid import ObjectId
@@ -50,7 +49,7 @@ from loaders.landing import Batch, Result
 from loaders.schema import ensure, table_name
 from loaders.settings import Settings
 from loaders.snapshot import Snapshot, watermark
-from loaders.source import Source, collections_of, overlap_start
+from loaders.source import Source, collections_of, id_of, overlap_start
 
 OVERLAP = timedelta(minutes=10)
 SWEEP_EVERY = timedelta(hours=24)
@@ -311,7 +310,7 @@ class Loader:
 
         def looked_up() -> Iterator[Iterator[Slice]]:
             for keys in sweep.differing(batch, LOOKUP_ROWS):
-                ids = (ObjectId(i) if key is None else bson.decode(key)["_id"] for i, key in keys)
+                ids = (ObjectId(i) if key is None else id_of(key) for i, key in keys)
                 yield self._slices(source, source.lookup(ids), encoding.encode)
 
         for slices in looked_up():

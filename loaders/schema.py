@@ -41,7 +41,7 @@ DDL = Path(__file__).parent / "ddl"
 
 _RAW = """
 create table raw.{table} (
-    _id          text primary key,
+    _id          text constraint {key} primary key,
     doc          jsonb not null,
     _types       text,
     _source_ts   timestamptz,
@@ -51,7 +51,7 @@ create table raw.{table} (
     _doc_hash    text not null
 );
 create index on raw.{table} (_loaded_at);
-create index on raw.{table} (_source_ts);
+create index {index} on raw.{table} (_source_ts);
 comment on table raw.{table} is {comment};
 """
 
@@ -68,6 +68,18 @@ def table_name(collection: str) -> str:
         return collection
     digest = hashlib.blake2b(collection.encode(), digest_size=4).hexdigest()
     return collection.encode()[:52].decode(errors="ignore") + "_" + digest
+
+
+def index_names(table: str) -> dict[str, sql.Identifier]:
+    """What a raw table's primary key (`key`) and its index on the clock (`index`) are called.
+
+    As Postgres calls them, but for long names: what it cuts off may be all that two tables differ
+    in, and a table that comes from another schema brings its indexes' names along.
+    """
+    return {
+        "key": sql.Identifier(table_name(f"{table}_pkey")),
+        "index": sql.Identifier(table_name(f"{table}__source_ts_idx")),
+    }
 
 
 def ensure(conn: psycopg.Connection, collections: Iterable[str] = ()) -> None:
@@ -91,6 +103,7 @@ def ensure(conn: psycopg.Connection, collections: Iterable[str] = ()) -> None:
             if table not in existing:
                 statement = sql.SQL(_RAW).format(
                     table=sql.Identifier(table),
+                    **index_names(table),
                     comment=sql.Literal(f"Documents of the collection {collection}, whole."),
                 )
                 conn.execute(statement)
@@ -112,6 +125,5 @@ def _ensure_books(conn: psycopg.Connection) -> None:
     for (table,) in conn.execute(
         "select tablename from pg_catalog.pg_tables where schemaname = 'raw'"
     ).fetchall():
-        index = sql.Identifier(table_name(f"{table}__source_ts_idx"))
-        conn.execute(sql.SQL(_LATER).format(table=sql.Identifier(table), index=index))
+        conn.execute(sql.SQL(_LATER).format(table=sql.Identifier(table), **index_names(table)))
     conn.execute(sql.SQL("comment on schema ops is {}").format(sql.Literal(digest)))

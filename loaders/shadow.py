@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from loaders import odd
-from loaders.schema import table_name
+from loaders.schema import index_names, table_name
 
 SCHEMA = "shadow"
 
@@ -56,8 +56,9 @@ class Shadow:
         )
         if made.fetchone() is not None:
             return
-        self._run("alter table {table} add primary key (_id)")
-        self._run("create index on {table} (_source_ts)")
+        names = index_names(self.name)
+        self._run("alter table {table} add constraint {key} primary key (_id)", **names)
+        self._run("create index {index} on {table} (_source_ts)", **names)
         self._run("analyze {table}")
 
     def drop_older(self) -> None:

@@ -11,15 +11,15 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 from typing import Any
 
-import bson
 import structlog
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
-from loaders.encoding import CLOCK, cut
+from loaders.encoding import CLOCK, cut, key_of
 from loaders.errors import UserError
 
 BATCH_DOCUMENTS = 2_000  # a server ends a batch at 16 MB anyway
@@ -30,8 +30,10 @@ MAX_WAIT_SECONDS = 5.0
 # CursorNotFound, CursorKilled, and what a server says that stops being the primary or shuts down
 TRANSIENT_CODES = {43, 237, 91, 189, 10107, 11600, 11602, 13435, 13436}
 
-# ids come back from it as they were
-_EXACT = CodecOptions[dict[str, Any]](datetime_conversion=DatetimeConversion.DATETIME_MS)
+# ids come back from it as they were: dates of any year, sub-documents with the bytes they have
+_EXACT: CodecOptions[RawBSONDocument] = CodecOptions(
+    document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_MS
+)
 
 log = structlog.get_logger(__name__)
 
@@ -114,7 +116,7 @@ class Source:
             yield from self._read({}, **options)
             return
         # the index's own order, over all types: `$gt` finds only ids of the type that it is given
-        start = bson.decode(position, _EXACT)
+        start = {"_id": id_of(position)}
         batches = self._read({}, min=start, **options)
         first = next(batches, b"")
         if first and position_of([next(_documents(first))]) == position:
@@ -144,9 +146,20 @@ class Source:
 def position_of(documents: Sequence[bytes]) -> bytes | None:
     """BSON {_id: …} of the last document whose id can be asked for again; None if none can."""
     for document in reversed(documents):
-        with suppress(BSONError, KeyError):
-            return bson.encode({"_id": bson.decode(document, _EXACT)["_id"]})
+        with suppress(BSONError, ValueError, IndexError):
+            if key := key_of(document):
+                id_of(key)
+                return key
     return None
+
+
+def id_of(key: bytes) -> Any:
+    """The id in BSON {_id: …}, for a query.
+
+    Raises:
+        BSONError: it is text that is not UTF-8.
+    """
+    return RawBSONDocument(key, _EXACT)["_id"]
 
 
 def _documents(batch: bytes) -> Iterator[bytes]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 import pytest
+from arrivals import Arrived
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
@@ -111,3 +112,16 @@ def replayed(pg_database: object, replay_server: ReplayServer) -> Iterator[Wareh
     settings = Settings()
     with open_postgres(settings, autocommit=True) as conn:
         yield Warehouse(settings, conn)
+
+
+@pytest.fixture(scope="module")
+def loaded(servers: Settings, request: pytest.FixtureRequest) -> Iterator[Callable[..., Arrived]]:
+    """All collections of the module's `SOURCE`, loaded; gives one by its name."""
+    with request.module.SOURCE.loaded(servers) as arrived:
+        yield arrived
+
+
+@pytest.fixture
+def arrived(loaded: Callable[..., Arrived], request: pytest.FixtureRequest) -> Arrived:
+    """What the test's own collection became in raw."""
+    return loaded(request.node.originalname)
