@@ -151,7 +151,7 @@ def load(
     for seen in drift.observe_run(settings, results):
         if seen.changes:
             sys.stderr.write(
-                f"{seen.collection}: {len(seen.changes)} changes of its fields "
+                f"{seen.collection}: fields changed, {len(seen.changes)} in all "
                 "(ledgerline schema changes)\n"
             )
 

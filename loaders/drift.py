@@ -39,8 +39,8 @@ from loaders.settings import Settings
 
 # documents per look: one in so many of what was written, so that a look costs some percent of the
 # load, but never fewer or more than these
-SAMPLE_SHARE = 100
-MIN_SAMPLE, MAX_SAMPLE = 200, 2_000
+SAMPLE_SHARE = 150
+MIN_SAMPLE, MAX_SAMPLE = 150, 2_000
 SAMPLE_BYTES = 4 * 1024 * 1024  # as stored, compressed; the first document is taken in any case
 SCAN_ROWS = 5_000  # a batch of up to so many rows is read as a whole to sample from it
 MOST_SCAN_ROWS = 100_000
@@ -128,9 +128,8 @@ def observe(conn: psycopg.Connection, collection: str) -> Observation | None:
         known = _known(conn, collection)
         try:
             with conn.transaction():
-                conn.execute(
-                    sql.SQL("set local statement_timeout = {}").format(sql.Literal(TIMEOUT))
-                )
+                conn.execute("select set_config('statement_timeout', %s, true)", [TIMEOUT])
+                conn.execute("set local jit = off")  # compiling takes longer than the look
                 sampled, seen, cut = _look(conn, collection, batches, known)
         except psycopg.errors.QueryCanceled:
             # not again at each run: these batches count as looked at
