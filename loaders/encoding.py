@@ -336,8 +336,8 @@ def _encode(documents: Sequence[bytes], decoded: Sequence[dict[str, Any] | None]
             found = _shapes.find(tuple(document), original)
             if found:
                 fits, shape = True, found
-        if fits:
-            identity = identity_of(original)
+        identity = identity_of(original) if fits else ""
+        if fits and not identity.startswith("long _id"):
             clock, types = document.get(CLOCK), shape.types
             doc = dumps(document, hook, flags)
         else:

@@ -277,6 +277,13 @@ def test_backslash_before_u0000_is_no_nul():
     assert json.loads(rows_of(part)[0][4])["s"] == "C:\\u0000"
 
 
+def test_id_that_is_too_long_is_rejected_in_a_document_of_a_known_shape_too():
+    for _ in range(2):
+        encoding.encode([bson.encode({"_id": "short", "n": 1})])
+    part = encoding.encode([bson.encode({"_id": "x" * 3000, "n": 1})])
+    assert (part.count, part.rejected) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("original", "name", "reason"),
     [
