@@ -9,7 +9,8 @@ import struct
 
 _BID = struct.Struct("<QQ")
 _BIAS = 6176
-_MANY = 10**34  # no coefficient has more than 34 digits
+_DIGITS = 34
+_MANY = 10**_DIGITS
 
 _WORDS = {"NaN": 0x7C << 56, "Infinity": 0x78 << 56, "-Infinity": 0xF8 << 56}
 _OF_WORD = {word: _BID.pack(0, high) for word, high in _WORDS.items()}
@@ -46,9 +47,10 @@ def of_text(text: str) -> bytes:
     if text in _OF_WORD:
         return _OF_WORD[text]
     whole, _, fraction = text.lstrip("-").partition(".")
-    coefficient, exponent = int(whole + fraction), -len(fraction)
-    if coefficient >= _MANY or exponent < -_BIAS:
+    digits, exponent = (whole + fraction).lstrip("0"), -len(fraction)
+    if len(digits) > _DIGITS or exponent < -_BIAS:
         raise ValueError(f"{text[:60]} is no Decimal128")
+    coefficient = int(digits or "0")
     high = (exponent + _BIAS) << 49 | coefficient >> 64 | (text[0] == "-") << 63
     return _BID.pack(coefficient & (1 << 64) - 1, high)
 

@@ -18,6 +18,7 @@ from loaders import exact as bson
 from loaders.exact import EPOCH, EXTENDED, INT32, LOOKALIKE, Tree
 
 _INT64 = range(-(2**63), 2**63)
+_INT64_DIGITS = 20  # with a sign
 
 
 class _Number(str):
@@ -131,12 +132,11 @@ def _as_named(value: str, tree: str) -> tuple[int, bytes]:
 def _number(text: str) -> tuple[int, bytes]:
     if "." in text:
         return bson.DOUBLE, struct.pack("<d", float(text))
-    value = int(text)
+    if len(text) > _INT64_DIGITS or (value := int(text)) not in _INT64:
+        raise ValueError(f"{text[:60]} is beyond 64 bits, and _types says no more of it")
     if value in INT32:
         return bson.INT, struct.pack("<i", value)
-    if value in _INT64:
-        return bson.LONG, struct.pack("<q", value)
-    raise ValueError(f"{text[:60]} is beyond 64 bits, and _types says no more of it")
+    return bson.LONG, struct.pack("<q", value)
 
 
 def _object_id_or_date(text: str) -> tuple[int, bytes]:

@@ -210,7 +210,8 @@ class _Reader:
 
     def db_pointer(self, data: bytes) -> tuple[dict[str, str], Tree]:
         self.reasons.add("the obsolete type DBPointer")
-        return {"$ref": self.counted(data[:-12]), "$id": data[-12:].hex()}, None
+        collection, tree = self.string(data[:-12])
+        return {"$ref": collection, "$id": data[-12:].hex()}, tree and {"$ref": tree}
 
     def code(self, data: bytes) -> tuple[dict[str, str], Tree]:
         return {"$code": self.counted(data)}, None
