@@ -163,18 +163,19 @@ def parse(fields: Mapping[str, Any]) -> Event:
     namespace, to = fields.get("ns") or {}, fields.get("to")
     document, key = fields.get("fullDocument"), fields.get("documentKey")
     session, wall = fields.get("lsid"), fields.get("wallTime")
-    # before 6.0 there is only the cluster time, in whole seconds
+    # bytes: parts of a RawBSONDocument are memoryviews that keep all of the server's answer alive.
+    # Before 6.0 there is only the cluster time, in whole seconds
     at = wall.replace(tzinfo=UTC) if wall else fields["clusterTime"].as_datetime()
     return Event(
         kind=fields["operationType"],
         collection=namespace.get("coll"),
-        token=fields["_id"].raw,
+        token=bytes(fields["_id"].raw),
         time=fields["clusterTime"],
         at=at,
-        key=key.raw if key is not None else None,
-        document=document.raw if document is not None else None,
+        key=bytes(key.raw) if key is not None else None,
+        document=bytes(document.raw) if document is not None else None,
         to=to["coll"] if to and to["db"] == namespace["db"] else None,
-        transaction=(session.raw, int(fields["txnNumber"])) if session else None,
+        transaction=(bytes(session.raw), int(fields["txnNumber"])) if session else None,
     )
 
 
@@ -274,7 +275,7 @@ class Stream:
                 raise _translated(error) from error
             if fields is None:
                 if not self._assembler.fragments and self._stream.resume_token is not None:
-                    self.token = self._stream.resume_token.raw
+                    self.token = bytes(self._stream.resume_token.raw)
                 return None
             try:
                 event = self._assembler.feed(fields)
