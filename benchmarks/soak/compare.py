@@ -75,17 +75,26 @@ def _of_collection(
         # what raw has of the one is an earlier version or nothing, of the other not all of it
         ignore=bad | altered,
     )
-    for notes, expected in (("quarantine", bad), ("altered_documents", altered)):
-        found += _differences(
-            f"ops.{notes}",
-            _rows(conn, f"select _id, _doc_hash from ops.{notes} where collection = %s", name),
-            {key: hashes[key] for key in expected},
-            # a document whose earlier version was altered is still that in raw
-            ignore=bad if notes == "altered_documents" else (),
+    found += _differences(
+        "ops.quarantine",
+        _rows(conn, "select _id, _doc_hash from ops.quarantine where collection = %s", name),
+        {key: hashes[key] for key in bad},
+    )
+    found += _differences(
+        "ops.altered_documents",
+        _rows(conn, "select _id, _doc_hash from ops.altered_documents where collection = %s", name),
+        # deleted ones too: the bytes go with the row
+        _rows(conn, "select _id, _doc_hash from {} where doc ? 'nul'", name),
+    )
+    if wrong := [
+        key
+        for notes in ("quarantine", "altered_documents")
+        for key, data, hash_ in conn.execute(
+            f"select _id, bson, _doc_hash from ops.{notes} where collection = %s", [name]
         )
-        kept = _rows(conn, f"select _id, bson from ops.{notes} where collection = %s", name)
-        if wrong := [key for key, data in kept.items() if hashes.get(key) != hash_of(data)]:
-            found.append(f"ops.{notes} has other bytes than the source: {_some(wrong)}")
+        if hash_of(data) != hash_
+    ]:
+        found.append(f"other bytes kept than those of the hash: {_some(wrong)}")
     return [f"{name}: {line}" for line in found + _books(conn, database, name)]
 
 
