@@ -149,18 +149,12 @@ class _Erasure:
     # --- who ----------------------------------------------------------------------------------
 
     def _accounts(self, user: str) -> list[str]:
-        """The account's id as keys have it; both ways to read it if users has neither."""
+        """The account's `_id`; both ways to read what was given if users has neither."""
         written = user.lower() if re.fullmatch("[0-9A-Fa-f]{24}", user) else user
-        for name in (written, id_text(written)):
-            row = self.conn.execute(
-                sql.SQL("select {} from raw.users as rows where rows._id = %s").format(
-                    sql.SQL(keys.value_of("account", "_id"))
-                ),
-                [name],
-            ).fetchone()
-            if row:
-                return [row[0]]
-        return [written, id_text(written)]
+        names = [written, id_text(written)]
+        found = self.conn.execute("select _id from raw.users where _id = any(%s)", [names])
+        known = {name for (name,) in found.fetchall()}
+        return [name for name in names if name in known][:1] or names
 
     def _subject(self, accounts: Sequence[str]) -> tuple[str, datetime]:
         """The person's random name and date, new ones if they were never erased before."""
@@ -174,7 +168,10 @@ class _Erasure:
                 order by known.erased_at, known.subject
                 limit 1
                 """
-            ).format(accounts=sql.Literal(list(accounts)), hash=keys.hashed("'account'", "account"))
+            ).format(
+                accounts=sql.Literal(list(accounts)),
+                hash=keys.hashed("'account'", keys.canonical("account", "account")),
+            )
         ).fetchone()
         if row:
             return row
@@ -200,6 +197,7 @@ class _Erasure:
         return [(kinds[kind], source_id) for kind, source_id in rows]
 
     def _note(self, subject: str, erased_at: datetime, entries: Sequence[tuple[str, str]]) -> None:
+        """Note ids as keys: (kind, `_id`)."""
         query = sql.SQL(
             """
             insert into ops.erasures (kind, key_hash, subject, erased_at)
@@ -209,7 +207,7 @@ class _Erasure:
             on conflict do nothing
             """
         ).format(
-            hash=keys.hashed("link.kind", "link.value"),
+            hash=keys.hashed("link.kind", keys.canonical("account", "link.value")),
             subject=sql.Literal(subject),
             erased_at=sql.Literal(erased_at),
             kinds=sql.Literal([kind for kind, _ in entries]),
@@ -243,13 +241,13 @@ class _Erasure:
                 query = sql.SQL(
                     """
                     delete from ops.erasures as known
-                    using {table} as rows cross join ops.erasure_key as secret
+                    using {rows} cross join ops.erasure_key as secret
                     where known.kind = 'phone' and known.subject = {subject}
                         and known.key_hash = {hash} and {email} is not null
                         and rows._id <> all({found})
                     """
                 ).format(
-                    table=rows.table,
+                    rows=keys.rows_of(rows.rules, rows.table),
                     subject=sql.Literal(subject),
                     hash=keys.hashed("'phone'", keys.value_of("phone", path)),
                     email=sql.SQL(keys.value_of("email", rows.rules.tells["email"][0])),
@@ -379,7 +377,8 @@ def command(
             return
         if not sys.stdin.isatty():
             raise UserError("nobody is there to confirm: say --yes, or --dry-run to look only")
-        typer.confirm("This can't be undone. Erase?", abort=True)
+        if not typer.confirm("This can't be undone. Erase?"):
+            raise UserError("not confirmed: nothing was erased")
     report = erase(settings, user, reason=reason)
     _show(report, "redacted")
     if report.changed:

@@ -95,7 +95,7 @@ def find(rows: Rows, subject: str | None = None) -> list[Found]:
         select distinct on (link._id) link._id, known.subject, known.erased_at
         from (
             select rows._id, link.kind, link.value
-            from {table} as rows cross join lateral {links}
+            from {rows} cross join lateral {links}
             where {where} and link.value is not null
         ) as link
         cross join ops.erasure_key as secret
@@ -104,7 +104,7 @@ def find(rows: Rows, subject: str | None = None) -> list[Found]:
         order by link._id, known.erased_at, known.subject
         """
     ).format(
-        table=rows.table,
+        rows=keys.rows_of(rows.rules, rows.table),
         links=keys.recognising(rows.rules),
         where=rows.where or _ALL,
         hash=keys.hashed("link.kind", "link.value"),
@@ -132,10 +132,10 @@ def learn(rows: Rows, found: Sequence[Found], kinds: Collection[str] = KINDS) ->
         insert into ops.erasures (kind, key_hash, subject, erased_at)
         select link.kind, {hash}, min(found.subject), min(found.erased_at)
         from {found}
-        inner join {table} as rows on rows._id = found._id
+        cross join {rows}
         cross join lateral {links}
         cross join ops.erasure_key as secret
-        where link.value is not null and link.value !~ {pseudonym}
+        where rows._id = found._id and link.value is not null and link.value !~ {pseudonym}
         group by 1, 2
         on conflict do nothing
         returning kind
@@ -143,7 +143,7 @@ def learn(rows: Rows, found: Sequence[Found], kinds: Collection[str] = KINDS) ->
     ).format(
         hash=keys.hashed("link.kind", "link.value"),
         found=_listed(found),
-        table=rows.table,
+        rows=keys.rows_of(rows.rules, rows.table),
         links=keys.telling(rows.rules, wanted),
         pseudonym=sql.Literal(f"^{PSEUDONYM}$"),
     )

@@ -96,27 +96,47 @@ def canonical(kind: str, value: str) -> str:
 
 
 def value_of(kind: str, path: str) -> str:
-    """SQL of one key of a row called `rows`, null where it has none."""
+    """SQL of one key of a row of `rows_of`, null where it has none."""
     if path == "_id":
         return canonical(kind, "rows._id")
-    place = ",".join(path.split("."))
-    json = f"""nullif(nullif(rows.doc #> '{{{place}}}', 'null'), '""')"""
     if kind in TEXTS:
-        return canonical(kind, f"({json} #>> '{{}}')")
-    return _macro("casts/shop_id.sql", "postgres__shop_id")(json)
+        return canonical(kind, f"({_json(path)} #>> '{{}}')")
+    return _macro("casts/shop_id.sql", "postgres__shop_id")(_json(path))
+
+
+def _json(path: str) -> str:
+    """SQL of a field's value, null where it has none: an empty text is a field left out."""
+    field, *steps = path.split(".")
+    value = f'fields."{field}"'
+    if steps:
+        value += f" #> '{{{','.join(steps)}}}'"
+    return f"""nullif(nullif({value}, 'null'), '""')"""
+
+
+def rows_of(rules: Rules, table: sql.Identifier) -> sql.Composed:
+    """FROM clause: rows called `rows`, and the fields of their documents that keys are taken from.
+
+    The document is unpacked once a row, not once a key.
+    """
+    paths = [path for keys in (rules.recognised_by, rules.tells) for _, path in _pairs(keys)]
+    names = {path.split(".")[0] for path in (*paths, rules.owner or "_id")} - {"_id"}
+    columns = ", ".join(f'"{name}" jsonb' for name in sorted(names))
+    return sql.SQL("{} as rows cross join lateral jsonb_to_record(rows.doc) as fields ({})").format(
+        table, sql.SQL(columns)
+    )
 
 
 def recognising(rules: Rules) -> sql.SQL:
-    """VALUES list `link (kind, value)` of what a row called `rows` is recognised by.
+    """List `link (kind, value)` of what a row of `rows_of` is recognised by.
 
     A document that names an account is that account's, whatever else stands in it; a phone number
     counts where there is no e-mail.
     """
-    owner = value_of("account", rules.owner) if rules.owner else None
+    owner = _json(rules.owner) if rules.owner else None
     entries = []
     for kind, path in _pairs(rules.recognised_by):
         conditions = []
-        if owner and path not in (rules.owner, "_id"):
+        if owner and path != rules.owner:
             conditions.append(f"{owner} is null")
         if kind == "phone":
             conditions += [
@@ -126,12 +146,12 @@ def recognising(rules: Rules) -> sql.SQL:
         if conditions:
             value = f"case when {' and '.join(conditions)} then {value} end"
         entries.append((kind, value))
-    return _values(entries)
+    return _listed(entries)
 
 
 def telling(rules: Rules, kinds: Collection[str]) -> sql.SQL:
-    """VALUES list `link (kind, value)` of the keys that a row called `rows` tells."""
-    return _values(
+    """List `link (kind, value)` of the keys that a row of `rows_of` tells."""
+    return _listed(
         (kind, value_of(kind, path)) for kind, path in _pairs(rules.tells) if kind in kinds
     )
 
@@ -140,9 +160,13 @@ def _pairs(keys: Mapping[str, Iterable[str]]) -> Iterator[tuple[str, str]]:
     return ((kind, path) for kind, paths in keys.items() for path in paths)
 
 
-def _values(entries: Iterable[tuple[str, str]]) -> sql.SQL:
-    rows = ", ".join(f"('{kind}', {value})" for kind, value in entries)
-    return sql.SQL(f"(values {rows}) as link (kind, value)")
+def _listed(entries: Iterable[tuple[str, str]]) -> sql.SQL:
+    kinds, values = zip(*entries, strict=True)
+    # not VALUES: Postgres prepares the expressions of such a list anew for each row
+    names = ", ".join(f"'{kind}'" for kind in kinds)
+    return sql.SQL(
+        f"unnest(array[{names}]::text[], array[{', '.join(values)}]::text[]) as link (kind, value)"
+    )
 
 
 # --- keys of kept bytes ---------------------------------------------------------------------------
@@ -164,7 +188,7 @@ def of_bytes(rules: Rules, identity: str, document: bytes) -> Iterator[tuple[str
     has_email = any(_at(value, path) for path in rules.recognised_by.get("email", ()))
     for kind, path in _pairs(rules.recognised_by):
         part = _at(value, path)
-        is_others = owner is not None and path not in (rules.owner, "_id")
+        is_others = owner is not None and path != rules.owner
         if part is None or is_others or (kind == "phone" and has_email):
             continue
         yield kind, _storable(str(part)) if kind in TEXTS else _canonical_id(part)

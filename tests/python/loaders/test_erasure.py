@@ -6,6 +6,7 @@ import ast
 import hashlib
 import hmac
 import os
+import pty
 import re
 import secrets
 import subprocess
@@ -559,13 +560,15 @@ def test_not_while_a_load_works_on_the_collection(loaded):
 # --- the command ----------------------------------------------------------------------------------
 
 
-def ledgerline(*arguments: str) -> subprocess.CompletedProcess[str]:
+def ledgerline(
+    *arguments: str, stdin: int = subprocess.DEVNULL
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "orchestration.cli", "erase", *arguments],
         env=os.environ,
         capture_output=True,
         text=True,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         check=False,
     )
 
@@ -576,6 +579,11 @@ def test_the_command_says_what_it_did_and_what_is_left_to_do(loaded):
     assert asked.stderr == (
         "error: nobody is there to confirm: say --yes, or --dry-run to look only\n"
     )
+    terminal, theirs = pty.openpty()
+    os.write(terminal, b"n\n")
+    declined = ledgerline("--user", str(ANNA), stdin=theirs)
+    assert declined.stdout.endswith("This can't be undone. Erase? [y/N]: ")
+    assert declined.stderr == "error: not confirmed: nothing was erased\n"
     looked = ledgerline("--user", str(ANNA), "--dry-run")
     assert looked.returncode == 0
     assert "raw.orders: 4 would be redacted" in looked.stdout
