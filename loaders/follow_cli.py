@@ -121,9 +121,10 @@ class Shown(Observer):
 
     def follows(self, status: Status) -> None:
         """Show how it goes."""
+        behind = f"{status.rate:,.0f}/s, {_seconds(status.lag)} s behind"
         self.line.update(
             f"following {status.source}: {status.events:,} events, {status.rows:,} rows, "
-            f"{status.rate:,.0f}/s, {_seconds(status.lag)} s behind"
+            + (behind if status.rate else "up to date")
         )
 
 
