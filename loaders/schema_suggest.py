@@ -17,15 +17,17 @@ _CONTAINERS = {"object", "array"}
 _NOTHING = {"null", EMPTY, "absent"}
 _INTEGERS = {"int", "long"}
 _NUMBERS = _INTEGERS | {"double", "decimal"}
+_NOT_FINITE = {"double:NaN", "decimal:NaN"}
 _MOMENTS = {"date", "string:date"}
 _TEXTS = {"string", "string:number", "string:date", "string:boolean", "objectId"}
 _TRUTHS = {"bool", "string:boolean"}
+_WORDS = _TEXTS | _NUMBERS | _NOT_FINITE | _TRUTHS | _MOMENTS
 
 # casts of macros/casts -> the types that they can read
 HANDLED: Mapping[str, Collection[str]] = {
-    "text": _TEXTS | _NUMBERS | _TRUTHS | _MOMENTS,
-    "code": _TEXTS | _NUMBERS | _TRUTHS | _MOMENTS,
-    "id": _TEXTS | _NUMBERS | _TRUTHS | _MOMENTS,
+    "text": _WORDS,
+    "code": _WORDS,
+    "id": _WORDS,
     "number": _NUMBERS | {"string:number"},
     "integer": _NUMBERS | {"string:number"},  # those that are whole
     "boolean": _TRUTHS | _INTEGERS | {"string:number"},  # 0 and 1
@@ -237,14 +239,14 @@ def cast_for(path: str, one: Field) -> str:
         return "date" if _DAYS.search(name) else "timestamp"
     if share(["bool"]) > 0 and share(_TRUTHS) >= 0.5:
         return "boolean"
-    if share({*_NUMBERS, "string:number"}) >= 0.5:
+    if share({*_NUMBERS, *_NOT_FINITE, "string:number"}) >= 0.5:
         if _CLOCKS.search(name) and share(["long"]) >= 0.5:
             return "timestamp"
         if share(_NUMBERS) < 0.5 and _LABELS.search(name):
             return "text"
         if name.endswith("_id"):
             return "id"
-        fractions = share(_NUMBERS - _INTEGERS) + share(["string:number"])
+        fractions = share({*_NUMBERS, *_NOT_FINITE, "string:number"} - _INTEGERS)
         return "number" if fractions else "integer"
     if share(["string:boolean"]) >= 0.9:
         return "boolean"

@@ -54,8 +54,9 @@ comment on table ops.field_types is
     'One row per field, observation and type. A field is noted again when it changed materially or '
     'after a day; nothing is deleted.';
 comment on column ops.field_types.type is
-    'The BSON type by its $type alias, after a colon what its text looks like (string:number); '
-    'absent where no document had the field.';
+    'The BSON type by its $type alias, after a colon what its text looks like (string:number) or '
+    'what else is odd (double:NaN, also for infinities; date:beyond the years 1 to 9999); absent '
+    'where no document had the field.';
 comment on column ops.field_types.sampled is 'Documents looked at.';
 comment on column ops.field_types.present is 'Those that have the field, whatever its type.';
 comment on column ops.field_types.documents is 'Those that have it with this type.';
@@ -123,7 +124,11 @@ returns text
 language sql immutable parallel safe
 return case
     when told is not null then
-        case when told = 'string' then ops.text_type(content, true) else split_part(told, ':', 1) end
+        case
+            when told = 'string' then ops.text_type(content, true)
+            when kind = 'string' then split_part(told, ':', 1) || ':NaN'  -- or an infinity
+            else split_part(told, ':', 1)
+        end
     when kind = 'string' then ops.text_type(content, false)
     when kind = 'number' then case
         when strpos(content, '.') > 0 then 'double'
