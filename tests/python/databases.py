@@ -1,4 +1,4 @@
-"""Drops a database of the tests."""
+"""Makes and drops databases of the tests."""
 
 import psycopg
 from psycopg import sql
@@ -18,4 +18,14 @@ def drop_database(settings: Settings, name: str) -> None:
     with psycopg.connect(**settings.postgres("postgres"), autocommit=True) as admin:
         admin.execute(
             sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
+        )
+
+
+def create_database(settings: Settings, name: str, template: str = "template1") -> None:
+    """Create it, empty or as a copy of another, to which nobody may be connected."""
+    with psycopg.connect(**settings.postgres("postgres"), autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("create database {} template {}").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
         )

@@ -21,7 +21,7 @@ import psycopg
 import pymongo
 import pytest
 from bson import Decimal128, ObjectId
-from databases import drop_database
+from databases import create_database, drop_database
 from psycopg import sql
 
 from loaders import erasure_keys, files
@@ -158,8 +158,7 @@ def template(servers: Settings) -> Iterator[Settings]:
     """Databases with the shop, loaded once."""
     name = f"erasure_{secrets.token_hex(4)}"
     settings = servers.model_copy(update={"postgres_db": name, "mongodb_database": name})
-    with psycopg.connect(**servers.postgres("postgres"), autocommit=True) as admin:
-        admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    create_database(servers, name)
     with pymongo.MongoClient(servers.mongodb()) as client:
         fill(client[name])
     run(settings)
@@ -171,11 +170,7 @@ def template(servers: Settings) -> Iterator[Settings]:
 def loaded(warehouse: Any, template: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A copy of the loaded warehouse; the source is shared, nobody changes it."""
     name = f"{template.postgres_db}_{secrets.token_hex(4)}"
-    warehouse.conn.execute(
-        sql.SQL("create database {} template {}").format(
-            sql.Identifier(name), sql.Identifier(template.postgres_db)
-        )
-    )
+    create_database(template, name, template.postgres_db)
     monkeypatch.setenv("POSTGRES_DB", name)
     monkeypatch.setenv("MONGODB_DATABASE", template.mongodb_database)
     with open_postgres(Settings(), autocommit=True) as conn:
