@@ -104,7 +104,8 @@ def close(
     counts.size = tally.size
     counts.altered, counts.quarantined = tally.altered, tally.rejected
     counts.unclocked = tally.unclocked
-    raw_count = _raw_count(batch, is_complete=is_complete)
+    raw_days = None if days is None else _raw_days(batch, since)
+    raw_count = _raw_count(batch, raw_days, since, is_complete=is_complete)
     quarantined = batch.count(
         """
         select count(*) from ops.quarantine as kept
@@ -115,8 +116,7 @@ def close(
     if callable(source_count):
         source_count = source_count(raw_count + quarantined)
     source_hash = raw_hash = differing = None
-    if days is not None:
-        raw_days = _raw_days(batch, since)
+    if days is not None and raw_days is not None:
         differing = _reconcile(batch, days, raw_days, since)
         if since is None:
             source_hash = sum(hashes for _, hashes in days.values())
@@ -159,13 +159,22 @@ def close(
     )
 
 
-def _raw_count(batch: Batch, *, is_complete: bool) -> int:
+def _raw_count(
+    batch: Batch, raw_days: Days | None, since: datetime | None, *, is_complete: bool
+) -> int:
     """Rows that are not deleted.
 
     Counting them reads the whole table. That is for loads that read the whole source; the others
     go on from the count that the batch before left, under the collection's lock.
     """
     counts = batch.counts
+    if raw_days is not None and since is None:
+        return sum(count for count, _ in raw_days.values()) + batch.count(
+            """
+            select count(*) from ops.quarantine as kept inner join {table} as raw using (_id)
+            where kept.collection = {collection} and raw._deleted_at is null
+            """
+        )
     if is_complete or batch.last is None or batch.last.raw_count is None:
         return batch.count("select count(*) from {table} where _deleted_at is null")
     return batch.last.raw_count + counts.inserted + counts.revived - counts.deleted

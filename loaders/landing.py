@@ -111,7 +111,7 @@ class Batch:
             where older._id = newer._id and older.ctid < newer.ctid
             """
         )
-        self.run("analyze pg_temp.ledgerline_stage")
+        self.run("analyze pg_temp.ledgerline_stage (_id, _doc_hash)")
         try:
             with self.conn.transaction():
                 self._upsert(STAGE)
