@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import queue
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from loaders.errors import UserError
 from loaders.landing import Result
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ def run(job: Job, sizes: Mapping[str, int], workers: int, observer: Observer) ->
 
     Raises:
         Exception: the first that a collection failed with, after all others were finished.
+        UserError: a worker was killed; what was committed stays.
     """
     context = multiprocessing.get_context("spawn")  # a fork would share the drivers' sockets
     events = context.Queue()
@@ -37,12 +41,27 @@ def run(job: Job, sizes: Mapping[str, int], workers: int, observer: Observer) ->
         futures: dict[str, Future[list[Result]]] = {
             name: pool.submit(_load, job, name) for name in largest_first
         }
-    return [result for name in sizes for result in futures[name].result()]
+    try:
+        return [result for name in sizes for result in futures[name].result()]
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a worker process was killed, perhaps because memory ran out: run again, with "
+            "`--workers 1` if it happens again"
+        ) from error
 
 
 def _begin(events: Any) -> None:
     global _told
     _told = events
+    threading.Thread(target=_end_with_parent, name="watch on the parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _load(job: Job, collection: str) -> list[Result]:

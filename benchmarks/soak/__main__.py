@@ -24,10 +24,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
+import psutil
 import psycopg
 
 from benchmarks.soak import report
-from benchmarks.soak.compare import Reader, findings
+from benchmarks.soak.compare import PATIENCE_SECONDS, Reader, findings
 from benchmarks.soak.loads import FOLLOW, MODES, Load, Loads
 from benchmarks.soak.servers import Servers, isolate
 from benchmarks.soak.writer import Writer
@@ -91,6 +92,7 @@ class Soak:
         self.writer = Writer(settings, arguments.seed, arguments.rate, logs / "writer.txt")
         self.loads = Loads(logs / "loads")
         self.running: list[Load] = []
+        self.workers: list[psutil.Process] = []  # of loads that were killed
         self.usual = dict.fromkeys(MODES, FIRST_GUESS_SECONDS)
         self.reader = Reader()
         self.tally = Tally()
@@ -118,7 +120,7 @@ class Soak:
             self._assert_idle()
         finally:
             for load in self.running:
-                load.process.kill()
+                load.end()
             with suppress(Exception):
                 self.servers.up()  # the writer's last operation needs it
             self.writer.stop()
@@ -180,6 +182,7 @@ class Soak:
         """Count the loads that have ended."""
         for load in [one for one in self.running if not one.is_running]:
             self.running.remove(load)
+            self.workers += load.workers
             outcome = load.outcome()
             self.tally.loads[load.mode, outcome] += 1
             if outcome == "done" and not load.is_disturbed:
@@ -195,8 +198,8 @@ class Soak:
     def _check(self, mode: str) -> None:
         """With the writer at rest, one load must bring raw to what the source is."""
         for load in self.running:
-            load.process.kill()
-            load.process.wait()
+            load.kill(Random(0))
+            load.end()
         self._collect()
         self.servers.up()
         with self.writer.held:
@@ -217,6 +220,8 @@ class Soak:
         with self._postgres() as conn:
             found = findings(conn, self.writer.database, may_be_unfinished=may_be_unfinished)
             found += self.reader.findings(conn)
+        if left := psutil.wait_procs(self.workers, PATIENCE_SECONDS)[1]:
+            found.append(f"workers of killed loaders go on: {[one.pid for one in left]}")
         if found:
             raise DifferenceError("\n".join([f"after a load with --mode {mode}:", *found]))
 
@@ -235,6 +240,7 @@ class Soak:
         """Loading once more changes nothing."""
         query = "select coalesce(sum(inserted + updated + deleted), 0) from ops.load_runs"
         with self.writer.held, self._postgres() as conn:
+            self._load("sweep")
             before = conn.execute(query).fetchone()
             for mode in MODES:
                 self._load(mode, *(("--until-idle", IDLE_SECONDS) if mode == FOLLOW else ()))

@@ -34,6 +34,7 @@ class Load:
     Attributes:
         log: file with what it printed.
         is_disturbed: something was killed that it depends on, or is.
+        workers: processes that it had when it was killed.
     """
 
     mode: str
@@ -41,6 +42,7 @@ class Load:
     log: Path
     is_disturbed: bool = False
     started: float = field(default_factory=time.monotonic)
+    workers: list[psutil.Process] = field(default_factory=list)
 
     @property
     def is_running(self) -> bool:
@@ -55,17 +57,18 @@ class Load:
     def kill(self, random: Random) -> str:
         """SIGKILL it, or one of its workers if it has some; returns who it was."""
         with suppress(psutil.NoSuchProcess):
-            workers = [
-                child
-                for child in psutil.Process(self.process.pid).children()
-                if "spawn_main" in " ".join(child.cmdline())
-            ]
-            if workers and random.random() < 0.5:
-                random.choice(workers).kill()
+            children = psutil.Process(self.process.pid).children()
+            self.workers = [one for one in children if "spawn_main" in " ".join(one.cmdline())]
+            if self.workers and random.random() < 0.5:
+                random.choice(self.workers).kill()
                 return "worker"
+        self.end()
+        return "loader"
+
+    def end(self) -> None:
+        """SIGKILL it."""
         self.process.kill()
         self.process.wait()
-        return "loader"
 
     def wait(self) -> None:
         """Let it end by itself.
