@@ -193,12 +193,17 @@ class Follower:
             ),
             reraise=True,
         )
-        for attempt in retrying:
-            with attempt, modes.connections(self.settings) as (database, conn):
-                # another member may be behind: what it hasn't yet would be in neither the
-                # snapshot nor the stream
-                primary = database.with_options(read_preference=ReadPreference.PRIMARY)
-                Session(self, primary, conn).run()
+        try:
+            for attempt in retrying:
+                with attempt, modes.connections(self.settings) as (database, conn):
+                    # another member may be behind: what it hasn't yet would be in neither the
+                    # snapshot nor the stream
+                    primary = database.with_options(read_preference=ReadPreference.PRIMARY)
+                    Session(self, primary, conn).run()
+        except (ServerUnreachableError, LoadInProgressError):
+            if not self.stop.is_set():
+                raise
+            # told to stop while it was waiting: what is committed is whole
         return self.status
 
     def _is_out_of_patience(self, _state: RetryCallState) -> bool:

@@ -113,6 +113,8 @@ def run(
             loader works on one of them. Collections finished by then stay loaded; with several
             workers, all others are finished first.
     """
+    if mode is Mode.FOLLOW:
+        raise ValueError("this mode has a run of its own: loaders.follow.run")
     observer = observer or Observer()
     with connections(settings) as (database, conn):
         found = collections_of(database)

@@ -728,6 +728,16 @@ def test_source_that_is_gone_for_a_while_is_waited_for(replay, replayed):
     assert warehouse.equals(shop)
 
 
+def test_stop_while_the_source_is_gone_is_no_error(replay, replayed):
+    warehouse, _ = replayed
+    with capture_logs() as logs, following(warehouse) as follower:
+        wait_until(lambda: saved_anything(warehouse))
+        replay.on("aggregate", CLOSE, times=None)
+        replay.on("getMore", CLOSE, times=None)
+        wait_until(lambda: [line for line in logs if "a server is gone" in line["event"]])
+        assert follower.end().restarts == 0
+
+
 def test_source_that_does_not_come_back_is_given_up(replay, replayed, monkeypatch):
     monkeypatch.setattr(follow, "PATIENCE", timedelta(seconds=1))
     warehouse, _ = replayed
