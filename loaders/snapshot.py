@@ -306,8 +306,11 @@ class _Chunk:
 
 
 def watermark(batch: Batch, started: datetime) -> tuple[datetime, str] | None:
-    """The newest (updated_at, _id) read, not later than the source's clock at the start."""
+    """The newest (updated_at, _id) read, not later than the start by the source's clock or ours.
+
+    If one of the clocks is fast, the other keeps a date in the future from hiding later writes.
+    """
     if batch.tally.newest is None:
         return None
     newest, identity = batch.tally.newest
-    return min(newest.replace(tzinfo=UTC), started), identity
+    return min(newest.replace(tzinfo=UTC), started, batch.started_at), identity

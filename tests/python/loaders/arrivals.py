@@ -117,10 +117,11 @@ class Arrivals:
         with ReplayServer(collections | before) as server:
             source = {"mongodb_uri": SecretStr(server.uri), "mongodb_database": "shop"}
             settings = servers.model_copy(update={"postgres_db": name} | source)
-            run(settings)
+            results = {each.collection: each for each in run(settings)}
             for test, raw in self.documents.items():
                 server.put(f"shop.{test}{CHANGED}", [bson.encode(FIRST), *raw])
-            results = {result.collection: result for result in run(settings, mode=Mode.SWEEP)}
+            changed = [test + CHANGED for test in self.documents]
+            results |= {each.collection: each for each in run(settings, changed, Mode.SWEEP)}
             with open_postgres(settings, autocommit=True) as conn:
 
                 def arrived(test: str) -> Arrived:
@@ -135,7 +136,6 @@ class Arrivals:
                     for row in rows.rows.values():
                         assert row.bson == row.source or content(row.bson) == content(row.source)
                     assert all(results[name].is_reconciled for name in (test, test + CHANGED))
-                    assert results[test].counts.written == 0
                     return rows
 
                 yield arrived

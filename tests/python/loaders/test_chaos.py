@@ -100,7 +100,7 @@ def assert_nothing_is_left(warehouse):
     "lock",
     [BEFORE_THE_FIRST_ROW, AT_THE_FIRST_CHANGED_ROW, BEFORE_THE_STATE, BEFORE_THE_RUN_IS_NOTED],
 )
-def test_killed_update_and_rerun_ends_as_undisturbed(warehouse, shop, mode, lock):
+def test_case_13_killed_update_and_rerun_ends_as_undisturbed(warehouse, shop, mode, lock):
     fill(shop)
     warehouse.load("orders")
     before = warehouse.state("orders"), warehouse.all("select * from ops.watermarks")
@@ -121,7 +121,7 @@ def test_killed_update_and_rerun_ends_as_undisturbed(warehouse, shop, mode, lock
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_killed_first_load_and_rerun_ends_as_undisturbed(warehouse, shop, share):
+def test_case_13_killed_first_load_and_rerun_ends_as_undisturbed(warehouse, shop, share):
     count = 12_000
     fill(shop, count)
     shop.reviews.insert_one({"_id": 1})

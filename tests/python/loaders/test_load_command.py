@@ -162,7 +162,7 @@ def test_postgres_role_without_rights(warehouse, shop):
     assert_one_clear_line(result, "the Postgres role lacks a right", "permission denied")
 
 
-def test_full_disk_undoes_the_load_and_says_so(warehouse, shop):
+def test_case_19_full_disk_undoes_the_load_and_says_so(warehouse, shop):
     """Postgres' own error of a full disk, raised where the load would write its counts."""
     shop.orders.insert_one({"_id": 1})
     warehouse.load()

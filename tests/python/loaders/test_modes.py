@@ -148,7 +148,7 @@ def test_incremental_reads_only_from_the_overlap_on(warehouse, shop):
     assert warehouse.equals(shop)
 
 
-def test_incremental_with_nothing_new_writes_nothing(warehouse, shop):
+def test_case_26_incremental_with_nothing_new_writes_nothing(warehouse, shop):
     fill(shop, 20)
     warehouse.load("orders")
     before = warehouse.rows("orders")
@@ -157,7 +157,7 @@ def test_incremental_with_nothing_new_writes_nothing(warehouse, shop):
     assert warehouse.rows("orders") == before
 
 
-def test_ties_at_the_watermark_are_all_read(warehouse, shop):
+def test_case_21_ties_at_the_watermark_are_all_read(warehouse, shop):
     shop.orders.insert_many([order(i) for i in (5, 6)])
     warehouse.load("orders")
     # same millisecond as the watermark; one id below those seen, one above
@@ -167,7 +167,9 @@ def test_ties_at_the_watermark_are_all_read(warehouse, shop):
     assert warehouse.equals(shop)
 
 
-def test_late_writer_inside_the_overlap_is_found_outside_of_it_by_sweep(warehouse, shop):
+def test_case_22_late_writer_is_found_inside_the_overlap_and_outside_of_it_by_sweep(
+    warehouse, shop
+):
     fill(shop, 100)
     warehouse.load("orders")
     shop.orders.update_one({"_id": 3}, {"$set": {"x": 1, "updated_at": NOON + 95 * MINUTE}})
@@ -185,7 +187,7 @@ def test_late_writer_inside_the_overlap_is_found_outside_of_it_by_sweep(warehous
     "clock",
     [None, "2024-03-01", 1709294400000, [NOON - timedelta(days=9)], {"at": NOON}, True, ...],
 )
-def test_document_without_a_usable_clock_is_found_each_time(warehouse, shop, clock):
+def test_case_23_document_without_a_usable_clock_is_found_each_time(warehouse, shop, clock):
     fill(shop, 3)
     warehouse.load("orders")
     document = order("odd", clock)
@@ -201,7 +203,7 @@ def test_document_without_a_usable_clock_is_found_each_time(warehouse, shop, clo
     assert warehouse.one("select unclocked from ops.load_runs order by batch_id desc limit 1") == 1
 
 
-def test_clock_in_the_future_does_not_move_the_watermark_past_now(warehouse, shop):
+def test_case_24_clock_in_the_future_does_not_move_the_watermark_past_now(warehouse, shop):
     fill(shop, 3)
     shop.orders.insert_one(order(50, datetime(2999, 1, 1, tzinfo=UTC)))
     warehouse.load("orders")
@@ -243,7 +245,7 @@ def test_auto_is_incremental_alone_while_counts_agree(warehouse, shop):
     assert (result.mode, result.counts.inserted) == ("incremental", 1)
 
 
-def test_auto_finds_a_hard_delete_by_the_counts(warehouse, shop):
+def test_case_25_hard_delete_is_found_by_the_counts(warehouse, shop):
     fill(shop, 10)
     warehouse.load("orders")
     shop.orders.delete_one({"_id": 4})
@@ -359,7 +361,7 @@ def test_second_loader_refuses_and_leaves_the_first_alone(warehouse, shop, monke
     assert warehouse.load("orders")[0].raw_count == 3
 
 
-def test_failure_leaves_rows_and_state_as_they_were_and_a_note(warehouse, shop, monkeypatch):
+def test_case_27_failure_leaves_rows_and_state_as_they_were_and_a_note(warehouse, shop):
     fill(shop, 10)
     warehouse.load("orders")
     before = warehouse.rows("orders"), warehouse.all("select * from ops.watermarks")

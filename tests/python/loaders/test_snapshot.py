@@ -275,7 +275,7 @@ def test_unfinished_load_without_change_streams(replayed, replay_server, loads_b
 # --- a source that changes meanwhile --------------------------------------------------------------
 
 
-def test_writer_at_work_between_any_two_answers(replayed, replay_server):
+def test_case_16_writer_at_work_between_any_two_answers(replayed, replay_server):
     fill(replay_server)
     steps = iter(range(100))
 
@@ -296,7 +296,7 @@ def test_writer_at_work_between_any_two_answers(replayed, replay_server):
     assert replayed.mirrors(replay_server)
 
 
-def test_writer_behind_and_before_the_cursor_of_a_real_server(warehouse, shop):
+def test_case_16_writer_behind_and_before_the_cursor_of_a_real_server(warehouse, shop):
     shop.orders.insert_many([order(i) for i in range(COUNT)])
 
     def write():
@@ -388,7 +388,7 @@ def test_collection_dropped_during_the_load(replayed, replay_server, again):
         assert replayed.mirrors(replay_server)
 
 
-def test_second_loader_is_refused_all_along(replayed, replay_server, monkeypatch):
+def test_case_18_second_loader_is_refused_all_along(replayed, replay_server, monkeypatch):
     monkeypatch.setattr("loaders.landing.LOCK_PATIENCE_SECONDS", 0.1)
     fill(replay_server)
     refused = []
@@ -407,7 +407,9 @@ def test_second_loader_is_refused_all_along(replayed, replay_server, monkeypatch
 # --- documents that only Postgres refuses ---------------------------------------------------------
 
 
-def test_refused_documents_are_quarantined_alone(replayed, replay_server, monkeypatch):
+def test_case_19_documents_that_postgres_refuses_are_named_and_none_is_lost(
+    replayed, replay_server, monkeypatch
+):
     """No BSON is known to do this, so the encoder is made to write numbers that are too large."""
     encode = encoding.encode
 
@@ -467,12 +469,18 @@ def test_rights_comments_and_indexes_of_an_empty_raw_table_stay(replayed, replay
     assert [sorted(map(str, replayed.all(question))) for question in questions] == before
 
 
-def test_view_on_an_empty_raw_table_stays_and_shows_the_rows(replayed, replay_server):
-    fill(replay_server)
+@pytest.mark.parametrize("loaded_before", [False, True])
+def test_case_17_view_on_raw_survives_a_full_load(replayed, replay_server, loaded_before):
     ensure(replayed.conn)
-    replayed.conn.execute("create view numbers as select _id, doc from raw.orders")
-    replayed.load("orders")
-    assert replayed.one("select count(*) from numbers") == COUNT
+    replayed.conn.execute(
+        "create view numbers as select _id, doc->'x' as x from raw.orders where _deleted_at is null"
+    )
+    if loaded_before:
+        fill(replay_server, 10)
+        replayed.load("orders")
+    replay_server.put("shop.orders", [order(i, x=7) for i in range(COUNT)])
+    replayed.load("orders", mode=Mode.FULL)
+    assert replayed.all("select count(*), min(x::int), max(x::int) from numbers") == [(COUNT, 7, 7)]
     assert_nothing_is_left(replayed)
 
 
@@ -496,19 +504,33 @@ class Events(Observer):
 
 
 @pytest.mark.slow
-def test_two_workers_do_what_one_does_and_tell_as_much(replayed, replay_server):
-    sizes = {"orders": 3000, "reviews": 500, "users": 1, "weird name": 40}
+def test_two_workers_skip_and_repeat_nothing_of_a_source_that_is_written_to(
+    replayed, replay_server
+):
+    """They do what one does, and tell as much."""
+    sizes = {"orders": 4500, "reviews": 4500, "users": 1, "weird name": 40}
     for name, size in sizes.items():
         replay_server.put(f"shop.{name}", [order(i) for i in range(size)])
+    written = []
+
+    def write(command):
+        name, step = command["collection"], len(written)
+        replay_server.change(f"shop.{name}", "delete", key=step)
+        replay_server.change(f"shop.{name}", "insert", order(-1 - step))
+        replay_server.change(f"shop.{name}", "update", order(4_400 - step, x=1))
+        written.append(name)
+
+    replay_server.on(
+        "getMore", write, times=None, where=lambda command: command["collection"] in sizes
+    )
     events = Events()
     results = replayed.load(workers=2, observer=events)
+    assert set(written) == {"orders", "reviews"}
     assert [result.collection for result in results] == sorted(sizes)
     assert all(result.is_reconciled for result in results)
     assert events.told == {name: [("full", size), size, size] for name, size in sizes.items()}
     assert replayed.one("select count(distinct run_id) from ops.load_runs") == 1
     assert all(replayed.mirrors(replay_server, name) for name in sizes)
-    alone = replayed.load(mode=Mode.FULL)
-    assert [result.counts.written for result in alone] == [0] * 4
 
 
 @pytest.mark.slow
