@@ -62,6 +62,7 @@ import bson
 import orjson
 from bson import json_util
 from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.dbref import DBRef
 from bson.decimal128 import Decimal128
 from bson.errors import BSONError
 from bson.int64 import Int64
@@ -246,7 +247,7 @@ def identity_of(document: bytes) -> str:
     if document[4:9] == _OBJECT_ID_FIRST:  # servers keep `_id` first, and it mostly is an ObjectId
         return document[9:21].hex()
     try:
-        element = _id_of(document)
+        element = _id_of(bytes(document))  # RawBSONDocument has a memoryview
         if element is None:
             return f"no _id: {hash_of(document)}"
         alone = _alone(element)
@@ -405,4 +406,6 @@ def _hook(value: Any) -> Any:
         return orjson.Fragment(decimals.to_text(value.bid))
     if kind is Int64:
         return int(value)
+    if kind is DBRef:
+        return dict(value.as_doc())  # as json_util has it, but for values that come here in turn
     return json_util.default(value, _CANONICAL)

@@ -115,7 +115,7 @@ class _Reader:
 
     def members(self, position: int) -> tuple[dict[str, Any], dict[str, Any], int]:
         """The object that begins there, its deviating members, and where it ends."""
-        data, value_at = self.data, self.value
+        data = self.data
         end = position + int.from_bytes(data[position : position + 4], "little") - 1
         position += 4
         values: dict[str, Any] = {}
@@ -123,11 +123,14 @@ class _Reader:
         while position < end:
             kind = data[position]
             stop = data.index(0, position + 1)
-            key = self.text(data[position + 1 : stop])
+            try:
+                key = data[position + 1 : stop].decode()  # without a call: it has no NUL
+            except UnicodeDecodeError:
+                key = self.text(data[position + 1 : stop])
             if key in values:
                 self.reasons.add("a key that stands twice in one object")
                 types.pop(key, None)
-            values[key], tree, position = value_at(kind, stop + 1)
+            values[key], tree, position = self.value(kind, stop + 1)
             if tree is not None:
                 types[key] = tree
         if position != end:
@@ -138,25 +141,33 @@ class _Reader:
 
     def value(self, kind: int, position: int) -> tuple[Any, Tree, int]:
         """The value of this type that begins there, its tree, and where it ends."""
+        read = _SCALARS.get(kind)
+        if read is None:
+            return self.container(kind, position)
+        size = FIXED.get(kind)
+        end = position + (size_of(kind, self.data, position) if size is None else size)
+        value, tree = read(self, self.data[position:end])
+        return value, tree, end
+
+    def container(self, kind: int, position: int) -> tuple[Any, Tree, int]:
+        """The same of the types that hold other values."""
+        end = position + size_of(kind, self.data, position)
         if kind == OBJECT:
             return self.object(position)
         if kind == ARRAY:
             return self.array(position)
-        if kind == SCOPED_CODE:
-            end = position + size_of(kind, self.data, position)
-            scope_at = position + 4 + size_of(CODE, self.data, position + 4)
-            code, _ = self.code(self.data[position + 4 : scope_at])
-            scope, tree, scope_end = self.object(scope_at)
-            if scope_end != end:
-                raise ValueError(f"code with its scope ends at byte {scope_end} instead of {end}")
-            return code | {"$scope": scope}, {"$scope": tree} if tree else None, end
-        end = position + size_of(kind, self.data, position)
-        value, tree = _SCALARS[kind](self, self.data[position:end])
-        return value, tree, end
+        scope_at = position + 4 + size_of(CODE, self.data, position + 4)
+        code, _ = self.code(self.data[position + 4 : scope_at])
+        scope, tree, scope_end = self.object(scope_at)
+        if scope_end != end:
+            raise ValueError(f"code with its scope ends at byte {scope_end} instead of {end}")
+        return code | {"$scope": scope}, {"$scope": tree} if tree else None, end
 
     def object(self, position: int) -> tuple[dict[str, Any], Tree, int]:
         values, types, end = self.members(position)
-        if frozenset(values) in EXTENDED:  # data that have the names of our own forms
+        if (
+            len(values) < 3 and frozenset(values) in EXTENDED
+        ):  # data that have the names of our own forms
             return values, ["object", types] if types else "object", end
         return values, types or None, end
 

@@ -12,16 +12,17 @@ string that does or doesn't look like an ObjectId or a date.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from loaders import exact as bson
 from loaders.exact import DATE, OBJECT_ID
 
 MAX_SHAPES = 256
-MAX_DOCUMENT_BYTES = 16_384  # of which a shape is taken: compiling one takes 2 us per byte
 SIGHTINGS = 3  # of a shape, before it is compiled
 MAX_SIGHTED = 4_096
+MAX_DOCUMENT_BYTES = 65_536  # from which a shape is taken
+MAX_PATTERN_BYTES = 16_384  # compiling takes some 1 us per byte
 MAX_BINARY_BYTES = 64
 
 _LOOKALIKE = rb"(?:\x19\0\0\0%b|[\x15\x1c]\0\0\0%b)\0" % (OBJECT_ID.encode(), DATE.encode())
@@ -36,6 +37,8 @@ _VALUES = {
     # 0 to 32 decimal places, less than 2**112, not -0
     bson.DECIMAL: rb"(?!\0{14}.\xb0).{14}[%b][\x30\xb0]" % re.escape(bytes(range(0, 0x41, 2))),
 }
+# of a whole document: less than a megabyte, for the memory that a match of long arrays takes
+_LENGTH = rb".{2}[\0-\x0f]\0"
 _FITS_INT32 = rb"(?:.{3}[\0-\x7f]\0{4}|.{3}[\x80-\xff]\xff{4})"
 
 
@@ -51,12 +54,13 @@ class Shapes:
 
     Attributes:
         latest: for whoever uses them to keep the one that fitted last.
+        count: how many there are.
     """
 
     def __init__(self) -> None:
         self.latest = Shape(lambda _: None, "")
         self._known: dict[tuple[str, ...], list[Shape]] = {}
-        self._count = 0
+        self.count = 0
         self._sighted: dict[bytes, int] = {}
 
     def find(self, keys: tuple[str, ...], document: bytes) -> Shape | None:
@@ -71,19 +75,21 @@ class Shapes:
         if len(document) > MAX_DOCUMENT_BYTES:
             return
         try:
-            pattern = _object(document, 0)
+            pattern = _LENGTH + _object(document, 0)
         except _UnfitError:
+            return
+        if len(pattern) > MAX_PATTERN_BYTES:
             return
         if len(self._sighted) >= MAX_SIGHTED:
             self._sighted.clear()
         sightings = self._sighted.get(pattern, 0) + 1
         self._sighted[pattern] = sightings
         if sightings == SIGHTINGS:
-            if self._count >= MAX_SHAPES:
+            if self.count >= MAX_SHAPES:
                 self.__init__()  # other collections, or keys that are data: begin anew
             shape = Shape(re.compile(pattern, re.DOTALL).fullmatch, types)
             self._known.setdefault(keys, []).append(shape)
-            self._count += 1
+            self.count += 1
 
 
 class _UnfitError(Exception):
@@ -91,40 +97,56 @@ class _UnfitError(Exception):
 
 
 def _object(data: bytes, position: int) -> bytes:
-    return rb".{4}%b\0" % b"".join(_elements(data, position, is_array=False))
+    """What follows the object's length."""
+    names, values = _elements(data, position)
+    if any(name[1:2] == b"$" for name in names) and not _is_dbref(names):
+        raise _UnfitError
+    return rb"%b\0" % b"".join(
+        re.escape(name) + value for name, value in zip(names, values, strict=True)
+    )
 
 
 def _array(data: bytes, position: int) -> bytes:
-    elements = _elements(data, position, is_array=True)
+    names, values = _elements(data, position)
+    elements = [
+        rb"%b[0-9]+\0%b" % (re.escape(name[:1]), value)
+        for name, value in zip(names, values, strict=True)
+    ]
     if elements and all(element == elements[0] for element in elements):
         elements = [b"(?:%b)+" % elements[0]]
-    return rb".{4}%b\0" % b"".join(elements)
+    return rb"%b\0" % b"".join(elements)
 
 
-def _elements(data: bytes, position: int, *, is_array: bool) -> Sequence[bytes]:
+def _elements(data: bytes, position: int) -> tuple[list[bytes], list[bytes]]:
+    """The elements' types with their names, and patterns of their values."""
     end = position + int.from_bytes(data[position : position + 4], "little") - 1
     position += 4
-    elements = []
+    names, values = [], []
     while position < end:
-        kind = data[position]
         start, position = position, data.index(0, position + 1) + 1
-        if is_array:
-            name = re.escape(data[start : start + 1]) + rb"[0-9]+\0"
-        elif data[start + 1] == ord("$"):
-            raise _UnfitError
-        else:
-            name = re.escape(data[start:position])
-        size = bson.size_of(kind, data, position)
-        elements.append(name + _value(kind, data, position, size))
+        names.append(data[start:position])
+        size = bson.size_of(data[start], data, position)
+        values.append(_value(data[start], data, position, size))
         position += size
-    return elements
+    return names, values
+
+
+def _is_dbref(names: list[bytes]) -> bool:
+    """True for an object of which the driver makes a DBRef that has all of its keys."""
+    collection, identity = b"\x02$ref\0", b"$id\0"
+    return (
+        names[0] == collection
+        and len(names) > 1
+        and names[1][1:] == identity
+        and names[2:] in ([], [b"\x02$db\0"])
+    )
 
 
 def _value(kind: int, data: bytes, position: int, size: int) -> bytes:
     if kind == bson.OBJECT:
-        return _object(data, position)
+        return b".{4}" + _object(data, position)
     if kind == bson.ARRAY:
-        return _array(data, position)
+        return b".{4}" + _array(data, position)
     value = data[position : position + size]
     if kind == bson.STRING:
         is_lookalike = re.fullmatch(_LOOKALIKE, value)

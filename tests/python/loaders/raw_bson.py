@@ -19,6 +19,10 @@ def raw_object(*elements: bytes) -> bytes:
     return struct.pack("<i", len(body) + 5) + body + b"\0"
 
 
+def of_members(members: dict[bytes, tuple[int, bytes]]) -> bytes:
+    return raw_object(*(element(kind, key, value) for key, (kind, value) in members.items()))
+
+
 def raw_array(*values: tuple[int, bytes]) -> bytes:
     return raw_object(*(element(kind, b"%d" % i, value) for i, (kind, value) in enumerate(values)))
 

@@ -1,0 +1,129 @@
+"""A document of a known shape is written just as if it had been read to the letter."""
+
+from __future__ import annotations
+
+import struct
+
+import bson
+import pytest
+from bson import DBRef, Int64, ObjectId
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from loaders import encoding
+from loaders.encoding import Slice
+from loaders.shapes import MAX_SHAPES, SIGHTINGS, Shapes
+from tests.python.loaders.bson_values import BY_TYPE, documents, plain_values, texts
+from tests.python.loaders.raw_bson import of_members, raw_array, string
+
+
+@pytest.fixture(autouse=True)
+def shapes(monkeypatch) -> Shapes:
+    """None are known yet."""
+    fresh = Shapes()
+    monkeypatch.setattr(encoding, "_shapes", fresh)
+    return fresh
+
+
+def exactly(originals: list[bytes]) -> Slice:
+    return encoding._encode(originals, [None] * len(originals))
+
+
+def encode_as_known(originals: list[bytes]) -> Slice:
+    for original in originals:
+        for _ in range(SIGHTINGS):
+            encoding.encode([original])
+    return encoding.encode(originals)
+
+
+def reads_exactly(monkeypatch, originals: list[bytes]) -> int:
+    """How many of them aren't of a known shape."""
+    read: list[bytes] = []
+    one = encoding._read_exactly
+    with monkeypatch.context() as patch:
+        patch.setattr(encoding, "_read_exactly", lambda data: read.append(data) or one(data))
+        encoding.encode(originals)
+    return len(read)
+
+
+quick = settings(
+    max_examples=100, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate]
+)
+
+
+@quick
+@given(documents(plain_values))
+def test_any_document(originals):
+    assert encode_as_known(originals) == exactly(originals)
+
+
+@st.composite
+def alike(draw):
+    """Documents with the same keys and types, and other values: what one teaches, others use."""
+    kinds = draw(st.lists(st.sampled_from(list(BY_TYPE)), min_size=1, max_size=4))
+    in_array = draw(st.lists(st.sampled_from(list(BY_TYPE)), max_size=2))
+
+    def members(kinds):
+        return {b"k%d" % i: (kind, draw(BY_TYPE[kind])) for i, kind in enumerate(kinds)}
+
+    return [
+        of_members(
+            {b"_id": (16, struct.pack("<i", number)), b"updated_at": (9, draw(BY_TYPE[9]))}
+            | members(kinds)
+            | {
+                b"array": (
+                    4,
+                    raw_array(
+                        *(
+                            (3, of_members(members(in_array)))
+                            for _ in range(draw(st.integers(0, 2)))
+                        )
+                    ),
+                ),
+                b"texts": (4, raw_array(*((2, string(draw(texts))) for _ in range(number % 3)))),
+            }
+        )
+        for number in range(6)
+    ]
+
+
+@settings(quick, max_examples=300)
+@given(alike())
+def test_documents_that_differ_in_values_only(originals):
+    for original in originals[:2]:
+        encode_as_known([original])
+    assert encoding.encode(originals) == exactly(originals)
+
+
+def test_a_shape_is_known_after_some_sightings_and_arrays_may_be_longer(monkeypatch):
+    def order(number: int, lines: int) -> bytes:
+        line = {"sku": "s" * (number % 7), "n": Int64(number), "ref": DBRef("products", ObjectId())}
+        return bson.encode({"_id": ObjectId(), "at": {"x": 1.5}, "lines": [line] * lines})
+
+    for number in range(SIGHTINGS):
+        assert reads_exactly(monkeypatch, [order(number, 2)]) == 1
+    assert reads_exactly(monkeypatch, [order(n, 1 + n) for n in range(9)]) == 0
+    # no lines at all, a number that needs 64 bits: other shapes
+    assert reads_exactly(monkeypatch, [order(1, 0), order(2**40, 1)]) == 2
+
+
+def test_nul_in_text_is_found_though_the_shape_fits():
+    plain = bson.encode({"_id": 1, "a": "xyz", "b": "b"})
+    encode_as_known([plain])
+    part = encoding.encode([plain, bson.encode({"_id": 2, "a": "x\0z", "b": "b"})])
+    assert (part.count, part.altered) == (2, 1)
+
+
+def test_one_document_the_driver_refuses_leaves_the_others_as_they_are():
+    plain = bson.encode({"_id": 1, "a": "xyz"})
+    broken = plain.replace(b"xyz", b"\xff\xfe\xfd")
+    encode_as_known([plain])
+    part = encoding.encode([plain, broken])
+    assert (part.count, part.altered) == (2, 1)
+    assert part.rows.startswith(encoding.encode([plain]).rows)
+
+
+def test_keys_that_are_data_do_not_pile_up(shapes):
+    for number in range(MAX_SHAPES + 10):
+        encode_as_known([bson.encode({"_id": 1, "views": {f"day {number}": 1}})])
+    assert 0 < shapes.count <= MAX_SHAPES
