@@ -169,7 +169,8 @@ class Follower:
         self.stop = stop
         self.observer = observer or Observer()
         address = describe_mongodb(settings)
-        self.source = ": ".join([address, ", ".join(self.wanted)] if self.wanted else [address])
+        # of some collections it is another stream: its token tells nothing of the rest
+        self.source = f"{address}: {', '.join(self.wanted)}" if self.wanted else address
         self.lock = f"the changes of {address}"
         self.run_id = uuid.uuid4()
         self.status = Status(self.source)
