@@ -33,7 +33,6 @@ from bson.objectid import ObjectId
 from psycopg import sql
 from pymongo.database import Database
 from tenacity import (
-    RetryCallState,
     Retrying,
     retry_if_exception_type,
     stop_after_attempt,
@@ -361,11 +360,6 @@ def _attempts() -> Retrying:
         ),
         reraise=True,
     )
-
-
-def _tell_of_another_try(state: RetryCallState) -> None:
-    assert state.outcome is not None
-    log.warning("a server went away, trying again", error=str(state.outcome.exception()))
 
 
 def _tell(result: Result) -> None:

@@ -137,6 +137,24 @@ def test_primary_that_steps_down_while_changes_are_read(replayed, replay_server,
     assert replayed.mirrors(replay_server)
 
 
+@pytest.mark.parametrize("mode", [Mode.FULL, Mode.INCREMENTAL, Mode.SWEEP])
+def test_connection_cut_by_postgres_in_any_mode(replayed, replay_server, mode):
+    fill(replay_server)
+    replayed.load("orders")
+    fill(replay_server, x=1)
+
+    def cut():
+        replayed.all(
+            "select pg_terminate_backend(pid) from pg_stat_activity "
+            "where datname = current_database() and application_name = 'ledgerline loader' "
+            "and pid <> pg_backend_pid() and backend_type = 'client backend'"
+        )
+
+    [result] = replayed.load("orders", mode=mode, observer=Act(COUNT // 2, cut))
+    assert (result.counts.updated, result.is_reconciled) == (COUNT, True)
+    assert replayed.mirrors(replay_server)
+
+
 def test_source_that_stays_away_is_given_up_with_one_line(replayed, replay_server, monkeypatch):
     monkeypatch.setattr(source, "MAX_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(source, "ATTEMPTS", 3)

@@ -208,13 +208,17 @@ class Reader:
     def __init__(self, settings, query):
         self.settings, self.query = settings, query
         self.answers = []
+        self.error = None
         self.left = threading.Event()
         self.thread = threading.Thread(target=self._read)
 
     def _read(self):
-        with open_postgres(self.settings, autocommit=True) as conn:
-            while not self.left.is_set():
-                self.answers.append(conn.execute(self.query).fetchone())
+        try:
+            with open_postgres(self.settings, autocommit=True) as conn:
+                while not self.left.is_set():
+                    self.answers.append(conn.execute(self.query).fetchone())
+        except Exception as error:
+            self.error = error
 
     def __enter__(self):
         self.thread.start()
@@ -223,6 +227,7 @@ class Reader:
     def __exit__(self, *_):
         self.left.set()
         self.thread.join()
+        assert self.error is None
 
 
 @pytest.mark.parametrize("loaded_before", [True, False])
