@@ -35,7 +35,7 @@ from benchmarks.soak.writer import Writer
 from loaders.settings import ROOT, Settings
 from sandbox.servers import manager
 
-KILLS, DOCUMENTS, CHECK_EVERY, RATE = 200, 10_000, 20, 20.0
+KILLS, DOCUMENTS, CHECK_EVERY, RATE = 200, 6_000, 25, 20.0
 README = ROOT / "benchmarks" / "README.md"
 
 # who is killed, and how often compared with the others
@@ -48,6 +48,8 @@ VICTIMS = {
     "both servers": 1,
 }
 SECOND_LOADER = 0.3  # how often another one is started beside the one that runs
+LATE = 0.85  # how often what is killed is a load at work, and not its start
+LONGER = 1.5  # than a load usually takes: some come to their end
 FIRST_GUESS_SECONDS = 4.0  # what a load takes, before one was seen to end
 FOLLOW_SECONDS = 6.0  # a follower never ends, so it is killed in this time
 OUTAGE_SECONDS = 2.0
@@ -107,7 +109,6 @@ class Soak:
         self.writer.fill(self.arguments.documents)
         self.writer.start()
         try:
-            self._check("full")
             checks = ("follow", "auto", "full")
             while (kills := self.tally.kills.total()) < self.arguments.kills:
                 self._kill_something()
@@ -117,7 +118,6 @@ class Soak:
                     self._check(checks[self.tally.checks.total() % len(checks)])
             for mode in checks:
                 self._check(mode)
-            self._assert_idle()
         finally:
             for load in self.running:
                 load.end()
@@ -133,11 +133,13 @@ class Soak:
         if not self.running or (len(self.running) == 1 and self.random.random() < SECOND_LOADER):
             self._start()
         newest = self.running[-1]
-        usual = FOLLOW_SECONDS if newest.mode == FOLLOW else 1.2 * self.usual[newest.mode]
-        delay = self.random.uniform(0, usual)
+        if self.random.random() < LATE:
+            while newest.is_running and not newest.has_begun:
+                time.sleep(0.02)
+        usual = FOLLOW_SECONDS if newest.mode == FOLLOW else LONGER * self.usual[newest.mode]
         victim = self.random.choices(list(VICTIMS), list(VICTIMS.values()))[0]
         outage = self.random.uniform(0, OUTAGE_SECONDS)
-        end = time.monotonic() + delay
+        end = time.monotonic() + self.random.uniform(0, usual)
         while time.monotonic() < end and newest.is_running:
             time.sleep(0.005)
         running = [load for load in self.running if load.is_running]
@@ -185,8 +187,6 @@ class Soak:
             self.workers += load.workers
             outcome = load.outcome()
             self.tally.loads[load.mode, outcome] += 1
-            if outcome == "done" and not load.is_disturbed:
-                self.usual[load.mode] = time.monotonic() - load.started
             if outcome == "FAILED":
                 raise DifferenceError(
                     f"a load failed with exit code {load.process.returncode}, "
@@ -198,7 +198,6 @@ class Soak:
     def _check(self, mode: str) -> None:
         """With the writer at rest, one load must bring raw to what the source is."""
         for load in self.running:
-            load.kill(Random(0))
             load.end()
         self._collect()
         self.servers.up()
@@ -229,23 +228,13 @@ class Soak:
         """A load that nobody disturbs, which must end well."""
         load = self.loads.start(mode, *options)
         load.wait()
+        self.usual[mode] = load.seconds
         outcome = load.outcome()
         if outcome != "done" or load.unreconciled():
             raise DifferenceError(
                 f"an undisturbed load with --mode {mode}: {outcome}, see {load.log}:\n{load.output}"
             )
         return load.output
-
-    def _assert_idle(self) -> None:
-        """Loading once more changes nothing."""
-        query = "select coalesce(sum(inserted + updated + deleted), 0) from ops.load_runs"
-        with self.writer.held, self._postgres() as conn:
-            self._load("sweep")
-            before = conn.execute(query).fetchone()
-            for mode in MODES:
-                self._load(mode, *(("--until-idle", IDLE_SECONDS) if mode == FOLLOW else ()))
-            if conn.execute(query).fetchone() != before:
-                raise DifferenceError("loading again, with no change between, wrote something")
 
     def _note_lost(self) -> None:
         lost = self.writer.take_lost()

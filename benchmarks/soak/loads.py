@@ -21,6 +21,7 @@ MODES = ("full", "incremental", "sweep", "auto", FOLLOW)
 PATIENCE_SECONDS = 180.0  # with a loader that nobody disturbs
 USER_ERROR = 2  # the exit code
 
+BEGUN = "load begins"  # what small_chunks prints
 COMMAND = [sys.executable, "-m", "benchmarks.soak.small_chunks", "load"]
 
 # what another loader at work makes one say, and what it says when its servers were away too long
@@ -34,6 +35,8 @@ class Load:
     Attributes:
         log: file with what it printed.
         is_disturbed: something was killed that it depends on, or is.
+        started, begun: when its process was, and when it was first seen to work.
+        seconds: what it took, after `wait`.
         workers: processes that it had when it was killed.
     """
 
@@ -42,6 +45,8 @@ class Load:
     log: Path
     is_disturbed: bool = False
     started: float = field(default_factory=time.monotonic)
+    begun: float | None = None
+    seconds: float = 0.0
     workers: list[psutil.Process] = field(default_factory=list)
 
     @property
@@ -50,33 +55,50 @@ class Load:
         return self.process.poll() is None
 
     @property
+    def has_begun(self) -> bool:
+        """True when its imports are done."""
+        if self.begun is None and BEGUN in self.output:
+            self.begun = time.monotonic()
+        return self.begun is not None
+
+    @property
     def output(self) -> str:
         """What it printed so far."""
         return self.log.read_text(errors="replace")
 
     def kill(self, random: Random) -> str:
         """SIGKILL it, or one of its workers if it has some; returns who it was."""
-        with suppress(psutil.NoSuchProcess):
-            children = psutil.Process(self.process.pid).children()
-            self.workers = [one for one in children if "spawn_main" in " ".join(one.cmdline())]
-            if self.workers and random.random() < 0.5:
+        self._note_workers()
+        if self.workers and random.random() < 0.5:
+            with suppress(psutil.NoSuchProcess):
                 random.choice(self.workers).kill()
-                return "worker"
+            return "worker"
         self.end()
         return "loader"
 
     def end(self) -> None:
         """SIGKILL it."""
+        self._note_workers()
         self.process.kill()
         self.process.wait()
 
+    def _note_workers(self) -> None:
+        with suppress(psutil.NoSuchProcess):
+            children = psutil.Process(self.process.pid).children()
+            self.workers = [one for one in children if "spawn_main" in " ".join(one.cmdline())]
+
     def wait(self) -> None:
-        """Let it end by itself.
+        """Let it end by itself, and note how long it took without its imports.
 
         Raises:
             subprocess.TimeoutExpired: it hangs.
         """
-        self.process.wait(PATIENCE_SECONDS)
+        end = time.monotonic() + PATIENCE_SECONDS
+        while self.is_running:
+            if self.has_begun and time.monotonic() > end:
+                raise subprocess.TimeoutExpired(self.process.args, PATIENCE_SECONDS)
+            time.sleep(0.05)
+        self.seconds = time.monotonic() - (self.begun or self.started)
 
     def unreconciled(self) -> list[str]:
         """Collections that differed from the source when the load was done with them.
