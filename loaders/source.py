@@ -15,6 +15,7 @@ import structlog
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
+from pymongo import ReadPreference
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
@@ -59,8 +60,10 @@ class Source:
         self.name = name
         self.address = address
         self.database = database
+        # from the primary, whatever the URI says: a member that lags behind hasn't yet what the
+        # change stream's token and the watermark's clock take for granted
         self.collection: Collection[dict[str, Any]] = database[name].with_options(
-            codec_options=CodecOptions(tz_aware=False)
+            codec_options=CodecOptions(tz_aware=False), read_preference=ReadPreference.PRIMARY
         )
 
     def now(self) -> datetime:
