@@ -384,6 +384,8 @@ def _read_exactly(original: bytes) -> _One:
     identity = identity_of(original)
     try:
         read = exact.read(original)
+    except RecursionError:
+        return _One(identity, reasons=["it is nested too deep"])
     except exact.BROKEN as error:
         return _One(identity, reasons=[f"its BSON can't be decoded: {error}"])
     unusable = next((why for start, why in _UNUSABLE.items() if identity.startswith(start)), "")

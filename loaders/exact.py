@@ -59,7 +59,7 @@ Tree = str | dict[str, Any] | list[Any] | None
 _DOUBLE = struct.Struct("<d")
 
 BROKEN = (ValueError, IndexError, struct.error, RecursionError)
-"""What is raised for BSON that isn't sound, or nested some 400 levels deep."""
+"""What is raised for BSON that isn't sound, or nested more than some 400 levels deep."""
 
 
 @dataclass(slots=True)
@@ -84,10 +84,10 @@ def read(data: bytes) -> Exact:
         One of BROKEN.
     """
     reader = _Reader(data)
-    document, types, end = reader.members(0)
+    document, types, end = reader.container(OBJECT, 0)
     if end != len(data):
         raise ValueError(f"it ends at byte {end} of {len(data)}")
-    return Exact(document, types or None, sorted(reader.reasons))
+    return Exact(document, types, sorted(reader.reasons))
 
 
 def size_of(kind: int, data: bytes, position: int) -> int:
@@ -113,81 +113,63 @@ class _Reader:
     data: bytes
     reasons: set[str] = field(default_factory=set)
 
-    def members(self, position: int) -> tuple[dict[str, Any], dict[str, Any], int]:
-        """The object that begins there, its deviating members, and where it ends."""
-        data = self.data
-        end = position + int.from_bytes(data[position : position + 4], "little") - 1
-        position += 4
-        values: dict[str, Any] = {}
-        types: dict[str, Any] = {}
-        while position < end:
-            kind = data[position]
-            stop = data.index(0, position + 1)
-            try:
-                key = data[position + 1 : stop].decode()  # without a call: it has no NUL
-            except UnicodeDecodeError:
-                key = self.text(data[position + 1 : stop])
-            if key in values:
-                self.reasons.add("a key that stands twice in one object")
-                types.pop(key, None)
-            values[key], tree, position = self.value(kind, stop + 1)
-            if tree is not None:
-                types[key] = tree
-        if position != end:
-            raise ValueError(f"an object ends at byte {position} instead of {end}")
-        if data[end]:
-            raise ValueError(f"no NUL ends the object at byte {end}")
-        return values, types, end + 1
-
-    def value(self, kind: int, position: int) -> tuple[Any, Tree, int]:
-        """The value of this type that begins there, its tree, and where it ends."""
-        read = _SCALARS.get(kind)
-        if read is None:
-            return self.container(kind, position)
-        size = FIXED.get(kind)
-        end = position + (size_of(kind, self.data, position) if size is None else size)
-        value, tree = read(self, self.data[position:end])
-        return value, tree, end
-
     def container(self, kind: int, position: int) -> tuple[Any, Tree, int]:
-        """The same of the types that hold other values."""
-        end = position + size_of(kind, self.data, position)
+        """The value of a type that holds others, its tree, and where it ends."""
         if kind == OBJECT:
-            return self.object(position)
+            keys, values, trees, end = self.elements(position)
+            return *self.object(keys, values, trees), end
         if kind == ARRAY:
-            return self.array(position)
+            # what the elements are called ("0", "1", …) is of no account, says the standard
+            _, values, trees, end = self.elements(position)
+            return values, _common(trees), end
+        end = position + size_of(kind, self.data, position)  # code with its scope
         scope_at = position + 4 + size_of(CODE, self.data, position + 4)
         code, _ = self.code(self.data[position + 4 : scope_at])
-        scope, tree, scope_end = self.object(scope_at)
+        scope, tree, scope_end = self.container(OBJECT, scope_at)
         if scope_end != end:
             raise ValueError(f"code with its scope ends at byte {scope_end} instead of {end}")
         return code | {"$scope": scope}, {"$scope": tree} if tree else None, end
 
-    def object(self, position: int) -> tuple[dict[str, Any], Tree, int]:
-        values, types, end = self.members(position)
-        if (
-            len(values) < 3 and frozenset(values) in EXTENDED
-        ):  # data that have the names of our own forms
-            return values, ["object", types] if types else "object", end
-        return values, types or None, end
-
-    def array(self, position: int) -> tuple[list[Any], Tree, int]:
-        """Its elements; what they are called ("0", "1", …) is of no account, says the standard."""
+    def elements(self, position: int) -> tuple[list[bytes], list[Any], list[Tree], int]:
+        """Keys, values and trees of the object or array that begins there, and where it ends."""
         data = self.data
         end = position + int.from_bytes(data[position : position + 4], "little") - 1
         position += 4
+        keys: list[bytes] = []
         values: list[Any] = []
         trees: list[Tree] = []
         while position < end:
             kind = data[position]
-            value, tree, position = self.value(kind, data.index(0, position + 1) + 1)
+            stop = data.index(0, position + 1)
+            keys.append(data[position + 1 : stop])
+            start = stop + 1
+            read = _SCALARS.get(kind)
+            if read is None:
+                value, tree, position = self.container(kind, start)
+            else:
+                size = FIXED.get(kind)
+                position = start + (size_of(kind, data, start) if size is None else size)
+                value, tree = read(self, data[start:position])
             values.append(value)
             trees.append(tree)
-        if position != end:
-            raise ValueError(f"an array ends at byte {position} instead of {end}")
-        if data[end]:
-            raise ValueError(f"no NUL ends the array at byte {end}")
-        return values, _common(trees), end + 1
+        if position != end or data[end]:
+            raise ValueError(f"an object or array ends at byte {position} instead of {end}")
+        return keys, values, trees, end + 1
+
+    def object(
+        self, keys: list[bytes], values: list[Any], trees: list[Tree]
+    ) -> tuple[dict[str, Any], Tree]:
+        names = list(map(self.text, keys))
+        members = dict(zip(names, values, strict=True))
+        if len(members) < len(names):
+            self.reasons.add("a key that stands twice in one object")
+        types: Tree = None
+        if any(trees):  # of a key that stands twice, the last one's
+            noted = dict(zip(names, trees, strict=True))
+            types = {name: tree for name, tree in noted.items() if tree} or None
+        if len(members) < 3 and frozenset(members) in EXTENDED:  # data with our own forms' names
+            return members, ["object", types] if types else "object"
+        return members, types
 
     def text(self, data: bytes) -> str:
         """UTF-8 that jsonb can hold."""
