@@ -53,6 +53,10 @@ INT, TIMESTAMP, LONG, DECIMAL, MAX_KEY, MIN_KEY = 16, 17, 18, 19, 127, 255
 FIXED = {DOUBLE: 8, UNDEFINED: 0, OBJECT_ID_TYPE: 12, BOOL: 1, UTC_DATE: 8, NULL: 0}
 FIXED |= {INT: 4, TIMESTAMP: 8, LONG: 8, DECIMAL: 16, MAX_KEY: 0, MIN_KEY: 0}
 
+# bytes around what the length in front of a value counts: itself, a subtype, an ObjectId
+_AROUND = {STRING: 4, CODE: 4, SYMBOL: 4, BINARY: 5, DB_POINTER: 16}
+_AROUND |= {OBJECT: 0, ARRAY: 0, SCOPED_CODE: 0}
+
 Tree = str | dict[str, Any] | list[Any] | None
 """Which values have another type than `doc` shows (`loaders.decoding`); None: there are none."""
 
@@ -96,16 +100,9 @@ def size_of(kind: int, data: bytes, position: int) -> int:
         return FIXED[kind]
     if kind == REGEX:  # two C strings
         return data.index(0, data.index(0, position) + 1) + 1 - position
-    length = int.from_bytes(data[position : position + 4], "little")
-    if kind in (STRING, CODE, SYMBOL):  # length, text
-        return length + 4
-    if kind == BINARY:  # length, subtype, bytes
-        return length + 5
-    if kind == DB_POINTER:  # length, text, ObjectId
-        return length + 16
-    if kind in (OBJECT, ARRAY, SCOPED_CODE):
-        return length
-    raise ValueError(f"there is no type {kind}")
+    if kind not in _AROUND:
+        raise ValueError(f"there is no type {kind}")
+    return _AROUND[kind] + int.from_bytes(data[position : position + 4], "little")
 
 
 @dataclass(slots=True)
@@ -159,7 +156,10 @@ class _Reader:
     def object(
         self, keys: list[bytes], values: list[Any], trees: list[Tree]
     ) -> tuple[dict[str, Any], Tree]:
-        names = list(map(self.text, keys))
+        try:
+            names = [key.decode() for key in keys]
+        except UnicodeDecodeError:
+            names = [self.text(key) for key in keys]
         members = dict(zip(names, values, strict=True))
         if len(members) < len(names):
             self.reasons.add("a key that stands twice in one object")
@@ -191,7 +191,7 @@ class _Reader:
 
     def string(self, data: bytes) -> tuple[str, Tree]:
         text = self.counted(data)
-        return text, "string" if LOOKALIKE.fullmatch(text) else None
+        return text, "string" if len(text) < 28 and LOOKALIKE.fullmatch(text) else None
 
     def symbol(self, data: bytes) -> tuple[str, Tree]:
         self.reasons.add("the obsolete type symbol")
