@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import os
 import re
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +28,10 @@ from loaders.encoding import Slice
 from loaders.errors import UserError
 from loaders.tally import Days
 
-GROUP_BYTES = 8 * 1024 * 1024  # of rows as text in memory, then they become a row group
+PARSE_BYTES = 512 * 1024  # of rows as text at once: Arrow's reader takes several times as much
+GROUP_BYTES = 2 * 1024 * 1024  # of rows in memory, then they become a row group
 FILE_BYTES = 128 * 1024 * 1024  # of a file on disk, then the next one begins
-READ_ROWS = 20_000
+READ_ROWS = 2_000
 
 _STAMP = pa.timestamp("us", tz="UTC")
 SCHEMA = pa.schema(
@@ -117,7 +120,10 @@ def read(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
-            yield from file.iter_batches(READ_ROWS, columns=list(columns), use_threads=False)
+            # a reader of the whole file holds on to each group's buffers: 20 MB more in all
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, list(columns), use_threads=False)
+                yield from table.to_batches(max_chunksize=READ_ROWS)
     except pa.ArrowException as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} is broken ({reason}): write the dataset anew") from None
@@ -162,21 +168,22 @@ class BatchFiles:
         self.rows = 0
         self._versions = _Parts(folder / f"loaded_date={loaded_at:%Y-%m-%d}", batch_id, SCHEMA)
         self._odd = _Parts(folder / QUARANTINE_FOLDER, batch_id, QUARANTINE)
-        self._held: list[bytes] = []
-        self._held_bytes = 0
+        self._text: list[bytes] = []
+        self._text_bytes = 0
+        self._tables: list[pa.Table] = []
+        self._table_bytes = 0
 
     def add(self, part: Slice) -> None:
         """Write a slice's rows and odd documents."""
         if part.rows:
-            self._held.append(part.rows)
-            self._held_bytes += len(part.rows)
-            if self._held_bytes >= GROUP_BYTES:
-                self._flush()
+            self._text.append(part.rows)
+            self._text_bytes += len(part.rows)
+            if self._text_bytes >= PARSE_BYTES:
+                self._parse()
         if part.odd:
             odd = table_of(part.odd, ODD)
-            data = [bytes.fromhex(text[2:]) for text in odd.column("bson").to_pylist()]
-            index = odd.schema.get_field_index("bson")
-            self._write(self._odd, odd.set_column(index, "bson", [pa.array(data, pa.binary())]))
+            bson = _unhexed(odd.column("bson"))
+            self._write(self._odd, odd.set_column(odd.schema.get_field_index("bson"), "bson", bson))
 
     def later(self) -> None:
         """What comes from now on is later than what came: a document arrived in two versions."""
@@ -187,13 +194,13 @@ class BatchFiles:
         """Write tombstones of (_id, hash of the last version)."""
         self._flush()
         self.rows += len(gone)
-        table = pa.table({"_id": [name for name, _ in gone], "_doc_hash": [h for _, h in gone]})
-        self._write(self._versions, table, _deleted_at=self.loaded_at)
+        table = _hashes(gone)
+        self._write(self._versions, table.append_column("_deleted_at", self._now(table.num_rows)))
 
     def release(self, notes: Sequence[tuple[str, str]]) -> None:
         """Note that documents, (_id, hash), are no longer in quarantine."""
-        table = pa.table({"_id": [name for name, _ in notes], "_doc_hash": [h for _, h in notes]})
-        self._write(self._odd, table.append_column("kind", [[RELEASED] * len(notes)]))
+        kind = _constant(RELEASED, pa.string(), len(notes))
+        self._write(self._odd, _hashes(notes).append_column("kind", kind))
 
     def close(self) -> list[Path]:
         """Everything is on disk; returns the files with versions, in the order of their rows."""
@@ -210,26 +217,58 @@ class BatchFiles:
         self._versions.discard()
         self._odd.discard()
 
+    def _parse(self) -> None:
+        if self._text:
+            table = table_of(b"".join(self._text), _ROWS)
+            self._tables.append(table)
+            self._table_bytes += self._text_bytes
+            self._text, self._text_bytes = [], 0
+            if self._table_bytes >= GROUP_BYTES:
+                self._flush()
+
     def _flush(self) -> None:
-        if self._held:
-            rows = b"".join(self._held)
-            self._held, self._held_bytes = [], 0
-            table = table_of(rows, _ROWS)
+        self._parse()
+        if self._tables:
+            table = pa.concat_tables(self._tables)
+            self._tables, self._table_bytes = [], 0
             self.rows += table.num_rows
             self._write(self._versions, table)
 
-    def _write(self, parts: _Parts, table: pa.Table, **constants: Any) -> None:
-        constants |= {"_loaded_at": self.loaded_at, "_batch_id": self.batch_id}
-        columns = []
-        for field in parts.schema:
-            if field.name in constants:
-                scalar = pa.scalar(constants[field.name], field.type)
-                columns.append(pa.repeat(scalar, table.num_rows))
-            elif field.name in table.column_names:
-                columns.append(table.column(field.name).cast(field.type))
-            else:
-                columns.append(pa.nulls(table.num_rows, field.type))
+    def _now(self, rows: int) -> pa.Array:
+        return _constant(f"{self.loaded_at:%Y-%m-%dT%H:%M:%S.%fZ}", _STAMP, rows)
+
+    def _write(self, parts: _Parts, table: pa.Table) -> None:
+        rows = table.num_rows
+        given = dict(zip(table.column_names, table.columns, strict=True))
+        given["_loaded_at"] = self._now(rows)
+        given["_batch_id"] = _constant(str(self.batch_id), pa.int64(), rows)
+        columns = [
+            given[field.name] if field.name in given else pa.nulls(rows, field.type)
+            for field in parts.schema
+        ]
         parts.write(pa.table(columns, schema=parts.schema))
+
+
+# Arrow imports pandas, 40 MB, as soon as it is given a Python value. So columns are made of text.
+
+
+def _constant(text: str, kind: pa.DataType, rows: int) -> pa.Array:
+    """The same value in each row."""
+    return pa.repeat(table_of(f"{text}\n".encode(), {"value": kind}).column("value")[0], rows)
+
+
+def _hashes(named: Sequence[tuple[str, str]]) -> pa.Table:
+    """(_id, hash) as columns."""
+    text = "".join(f"{name}\t{digest}\n" for name, digest in named).replace("\\", "\\\\")
+    return table_of(text.encode(), {"_id": pa.string(), "_doc_hash": pa.string()})
+
+
+def _unhexed(column: pa.ChunkedArray) -> pa.Array:
+    r"""Texts such as \x00ff as bytes."""
+    values = [bytes.fromhex(text[2:]) for text in column.to_pylist()]
+    ends = array("i", accumulate(map(len, values), initial=0))
+    data = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(values))]
+    return pa.BinaryArray.from_buffers(pa.binary(), len(values), data)
 
 
 class _Parts:

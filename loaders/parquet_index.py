@@ -19,7 +19,7 @@ import pyarrow as pa
 from loaders.parquet_files import QUARANTINE_FOLDER, RELEASED, days_of, files_of, read
 from loaders.tally import Days
 
-CACHE_KIB = 16 * 1024
+CACHE_KIB = 4 * 1024
 CHUNK = 1_000
 _FORMAT = 1
 

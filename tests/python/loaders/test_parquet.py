@@ -18,12 +18,14 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pytest
 from bson import Decimal128, Int64, ObjectId
-from test_odd_documents import TORTURE, deep
+from test_odd_documents import deep
+from test_torture import is_decoded, torture
 
 from loaders import encoding, parquet, parquet_files, parquet_index
 from loaders.errors import LoadInProgressError, UserError
 from loaders.modes import Mode
 from loaders.parquet_state import State, folder_name, locked
+from sandbox.replay.process import replay_process
 
 pytestmark = pytest.mark.servers
 
@@ -94,21 +96,27 @@ def source_hashes(shop, collection="orders"):
     raw = shop[collection].with_options(
         bson.CodecOptions(document_class=bson.raw_bson.RawBSONDocument)
     )
-    return {encoding.identity_of(d.raw): encoding.hash_of(d.raw) for d in raw.find({})}
+    return {
+        encoding.identity_of(bytes(d.raw)): encoding.hash_of(bytes(d.raw)) for d in raw.find({})
+    }
 
 
-def test_the_rows_are_those_of_raw(warehouse, shop, lake):
-    documents = [{"_id": name, "value": value} for name, value in TORTURE.items()]
-    documents += [
-        {"_id": ObjectId(), "updated_at": NOON, "total": Decimal128("12.50")},
-        {"_id": 'tab\t newline\n quote" back\\slash \\N \\t \r', "s": "\\", "t": "a\tb\nc\\\t"},
-        {"_id": {"a": 1}, "updated_at": datetime(1, 1, 1, tzinfo=UTC)},
-        {"_id": 7, "updated_at": datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)},
-        {"_id": Int64(2**53 + 1), "updated_at": "no date"},
-        {"_id": "empty ones", "e": "", "n": None},
-        {"_id": "much", "value": "\\\t\n" * 5_000_000},
-    ]
-    shop.orders.insert_many(documents)
+MORE = [
+    {"_id": ObjectId(), "updated_at": NOON, "total": Decimal128("12.50")},
+    {"_id": 'tab\t newline\n quote" back\\slash \\N \\t \r', "s": "\\", "t": "a\tb\nc\\\t"},
+    {"_id": {"a": 1}, "updated_at": datetime(1, 1, 1, tzinfo=UTC)},
+    {"_id": 7.5, "updated_at": datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)},
+    {"_id": Int64(2**53 + 3), "updated_at": "no date"},
+    {"_id": "empty ones", "e": "", "n": None},
+    {"_id": "much", "value": "\\\t\n" * 5_000_000},
+]
+
+
+def test_the_rows_are_those_of_raw(replayed, replay_server, tmp_path):
+    warehouse, lake = replayed, Lake(tmp_path / "lake")
+    documents = [data for data in torture().values() if is_decoded(data)]
+    documents += [bson.encode(document) for document in MORE]
+    replay_server.put("shop.orders", documents)
     warehouse.load("orders", mode=Mode.FULL)
     [result] = lake.load("orders")
     assert result.is_reconciled
@@ -304,6 +312,7 @@ def test_partitions_are_pruned_by_date(shop, lake):
 
 
 def test_files_and_row_groups_are_bounded(shop, lake, monkeypatch):
+    monkeypatch.setattr(parquet_files, "PARSE_BYTES", 20_000)
     monkeypatch.setattr(parquet_files, "GROUP_BYTES", 50_000)
     monkeypatch.setattr(parquet_files, "FILE_BYTES", 20_000)
     shop.orders.insert_many([{"_id": n, "v": os.urandom(500)} for n in range(2_000)])
@@ -313,6 +322,38 @@ def test_files_and_row_groups_are_bounded(shop, lake, monkeypatch):
     assert len(paths) > 10
     assert all(path.stat().st_size < 150_000 for path in paths)
     assert lake.hashes() == source_hashes(shop)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_collection(tmp_path):
+    program = (
+        "import pathlib, sys; from loaders import parquet; from loaders.modes import Mode; "
+        "from loaders.settings import Settings; "
+        "parquet.run(Settings(), [], Mode(sys.argv[1]), pathlib.Path(sys.argv[2])); "
+        "print(pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
+    )
+
+    def peak(documents, mode):
+        file, out = tmp_path / f"{documents}.bson", tmp_path / f"lake {documents}"
+        if not file.exists():
+            with file.open("wb") as to:
+                for n in range(documents):
+                    to.write(bson.encode({"_id": ObjectId(), "n": n, "text": "x" * 500}))
+        with replay_process({"shop.orders": file}) as server:
+            done = subprocess.run(
+                [sys.executable, "-c", program, mode, out],
+                env=os.environ | {"MONGODB_URI": server.uri, "MONGODB_DATABASE": "shop"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout.split()[-1]) / 1024
+
+    for mode in ("full", "sweep"):  # the sweep makes the index first
+        small, large = (peak(documents, mode) for documents in (20_000, 150_000))
+        assert large < 170
+        assert large - small < 20
 
 
 # --- what goes wrong ------------------------------------------------------------------------------
