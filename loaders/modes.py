@@ -1,7 +1,8 @@
 """The ways to bring one collection up to date, and the run over several of them.
 
     full         reads everything as it is at one moment (`loaders.snapshot`), writes what changed,
-                 marks what is gone; goes on where it was killed
+                 marks what is gone; goes on where it was killed; a sweep follows where the two
+                 sides differ nevertheless
     incremental  reads what `updated_at` says is new since the last watermark, less an overlap for
                  late writers, and with it, each time, all documents whose `updated_at` is missing
                  or no date; never sees a deletion
@@ -105,7 +106,7 @@ def run(
         observer: is told of progress.
 
     Returns:
-        One result per batch, in order; `auto` may make two of a collection.
+        One result per batch, in order; `auto` and `full` may make two of a collection.
 
     Raises:
         UserError: a server, a right, the database or a named collection is missing, or another
@@ -245,14 +246,19 @@ class Loader:
         raise AssertionError("an attempt ends with a result or an error")
 
     def _load(self, source: Source) -> list[Result]:
-        if self.job.mode is not Mode.AUTO:
-            return [self._batch(source, self.job.mode)]
-        results = [self._batch(source, Mode.INCREMENTAL)]
+        auto = self.job.mode is Mode.AUTO
+        results = [self._batch(source, Mode.INCREMENTAL if auto else self.job.mode)]
         if self._needs_sweep(results[0]):
             results.append(self._batch(source, Mode.SWEEP))
         return results
 
     def _needs_sweep(self, result: Result) -> bool:
+        # a full load that was gone on with relies on the source: the order that it sorts ids in
+        # must be the one in which it finds where to go on
+        if result.mode == Mode.FULL and not result.is_reconciled:
+            return True
+        if self.job.mode is not Mode.AUTO:
+            return False
         if not result.is_reconciled:
             return True
         row = self.conn.execute(

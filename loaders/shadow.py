@@ -62,14 +62,21 @@ class Shadow:
         # what merges ask for; of the documents it would take long and tell nothing
         self._run("analyze {table} (_id, _source_ts, _doc_hash)")
 
-    def drop_older(self) -> None:
-        """Of rows with the same `_id`, keep the one that came last."""
-        self._run(
+    def drop_older(self) -> list[tuple[str, int]]:
+        """Of rows with the same `_id`, keep the one that came last.
+
+        Returns:
+            Day and 60 bits of the hash of each row that was dropped.
+        """
+        rows = self._run(
             """
-            delete from {table} as older using {table} as newer
-            where older._id = newer._id and older.ctid < newer.ctid
+            delete from {table} as older
+            where exists (select from {table} as newer
+                where newer._id = older._id and newer.ctid > older.ctid)
+            returning coalesce(to_char(_source_ts, 'YYYY-MM-DD'), ''), left(_doc_hash, 15)
             """
         )
+        return [(day, int(bits, 16)) for day, bits in rows]
 
     def hand_over_odd(self) -> None:
         """Move the odd documents into the batch's temporary table."""
@@ -151,6 +158,6 @@ class Shadow:
         ).fetchone()
         return row == (True,)
 
-    def _run(self, statement: str, **names: sql.Composable) -> None:
+    def _run(self, statement: str, **names: sql.Composable) -> psycopg.Cursor:
         query = sql.SQL(statement).format(table=self.table, odd=self.odd, raw=self.raw, **names)
-        self.conn.execute(query)
+        return self.conn.execute(query)

@@ -89,7 +89,7 @@ class Snapshot:
         try:
             progress = self._begin()
             self._read(progress)
-            self._index()
+            self._index(progress)
             return self._hand_over(progress, mode, began)
         except changes.CollectionReplacedError:
             self._forget()  # what was read is of another collection now
@@ -176,15 +176,18 @@ class Snapshot:
             odd.copy(self.conn, odd_rows, self.shadow.odd)
         position = chunk.last and position_of(chunk.last)
         progress.position = position or progress.position
+        self._save(progress.position, tally)
+        progress.tally = tally
+        return chunk.is_last
+
+    def _save(self, position: bytes | None, tally: Tally) -> None:
         self.conn.execute(
             """
             update ops.snapshots
             set position = %s, tally = %s, saved_at = clock_timestamp() where collection = %s
             """,
-            [progress.position, tally.dump(), self.collection],
+            [position, tally.dump(), self.collection],
         )
-        progress.tally = tally
-        return chunk.is_last
 
     def _copy(self, parts: Iterable[Slice], tally: Tally, odd_rows: IO[bytes]) -> None:
         def told() -> Iterator[Slice]:
@@ -208,14 +211,17 @@ class Snapshot:
             odd_rows.write(part.odd)
             tally.add(part)
 
-    def _index(self) -> None:
+    def _index(self, progress: Progress) -> None:
         try:
             with self.conn.transaction():
                 self.shadow.index()
-        except psycopg.errors.UniqueViolation:  # after an `_id` that is no valid text
+        except psycopg.errors.UniqueViolation:
+            # read twice: the source doesn't find a place in the order in which it sorts
             with self.conn.transaction():
-                self.shadow.drop_older()
+                for day, hash60 in self.shadow.drop_older():
+                    progress.tally.take_out(day, hash60)
                 self.shadow.index()
+                self._save(progress.position, progress.tally)
 
     def _clock(self) -> datetime:
         row = self.conn.execute("select clock_timestamp()").fetchone()

@@ -56,6 +56,12 @@ class Tally:
         else:
             self.days.pop(day, None)
 
+    def take_out(self, day: str, hash60: int) -> None:
+        """A document that was counted as encoded was read twice."""
+        self.read -= 1
+        self.hash_sum -= hash60
+        self.move(day, -1, -hash60)
+
     def reject(self, day: str, hash60: int) -> None:
         """A document that was counted as encoded turned out to be one that Postgres can't hold."""
         self.rejected += 1
