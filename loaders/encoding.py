@@ -330,11 +330,11 @@ def _encode(documents: Sequence[bytes], decoded: Sequence[dict[str, Any] | None]
     latest = datetime.min  # noqa: DTZ901 -- decoded dates are naive UTC
     rows: list[bytes] = []
     odd: list[bytes] = []
-    unknown: tuple[tuple[str, ...], bytes, str] | None = None
+    unknown: tuple[bytes, str] | None = None
     for original, document in zip(documents, decoded, strict=True):
         fits = document is not None and shape.match(original)
         if document is not None and not fits:
-            found = _shapes.find(tuple(document), original)
+            found = _shapes.find(original)
             if found:
                 fits, shape = True, found
         identity = identity_of(original) if fits else ""
@@ -349,7 +349,7 @@ def _encode(documents: Sequence[bytes], decoded: Sequence[dict[str, Any] | None]
                 odd.append(odd_row(identity, kind, "; ".join(one.reasons), original))
                 result.altered += bool(doc)
             elif document is not None:
-                unknown = tuple(document), original, types
+                unknown = original, types
             if not doc:
                 continue
         if type(clock) is datetime:
