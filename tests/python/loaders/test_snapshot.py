@@ -606,5 +606,6 @@ print(result.raw_count, int(status.split("VmHWM:")[1].split()[0]) // 1024)
         command = [sys.executable, "-c", program]
         done = subprocess.run(command, capture_output=True, check=True, text=True)
     count, mebibytes = map(int, done.stdout.splitlines()[-1].split())
+    print(f"peak: {mebibytes} MiB")
     assert count == 60_000
     assert mebibytes < 160
