@@ -28,6 +28,7 @@ from typing import Any
 import psycopg
 from rich.console import Console
 
+from benchmarks import readme
 from benchmarks.loader import measure, orders, report
 from benchmarks.loader.bare_copy import write_rows
 from benchmarks.loader.contenders import CONTENDERS, Contender, Run
@@ -40,7 +41,6 @@ from sandbox.replay.process import ReplayProcess
 from sandbox.servers import manager
 
 DOCUMENTS, RUNS = 500_000, 5
-README = ROOT / "benchmarks" / "README.md"
 
 console = Console(highlight=False)
 
@@ -60,8 +60,8 @@ def main() -> None:
     text = f"{machine}\n{report.table(outcomes)}\n{report.verdicts(outcomes)}"
     _say(text)
     if (arguments.docs, arguments.runs, arguments.only) == (DOCUMENTS, RUNS, []):
-        report.write(README, text)
-        _say(f"written to {README.relative_to(ROOT)}")
+        readme.write("bench-loader", text)
+        _say(f"written to {readme.README.relative_to(ROOT)}")
     else:
         _say("a trial: benchmarks/README.md stays as it is")
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 
 from benchmarks.loader.contenders import CONTENDERS, Contender
 from benchmarks.loader.measure import Cost
 
 FASTEST_PEERS = ("ingestr", "sling", "dlt-arrow")
-_BEGIN, _END = "<!-- bench-loader begins -->\n", "<!-- bench-loader ends -->\n"
 
 
 @dataclass
@@ -152,19 +150,6 @@ def _ratio(value: float, what: str) -> str:
         if value < 0.1
         else f"{value:.2f}"
     )
-
-
-def write(readme: Path, text: str) -> None:
-    """Put the text between the markers of a README.
-
-    Raises:
-        ValueError: the markers aren't there.
-    """
-    before, _, rest = readme.read_text("utf-8").partition(_BEGIN)
-    _, found, after = rest.partition(_END)
-    if not found:
-        raise ValueError(f"{readme.name} has no markers for the loader's table")
-    readme.write_text(f"{before}{_BEGIN}{text}{_END}{after}", "utf-8")
 
 
 def labels() -> str:

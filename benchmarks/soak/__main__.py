@@ -27,6 +27,7 @@ from random import Random
 import psutil
 import psycopg
 
+from benchmarks import readme
 from benchmarks.soak import report
 from benchmarks.soak.compare import PATIENCE_SECONDS, Reader, findings
 from benchmarks.soak.loads import FOLLOW, MODES, Load, Loads
@@ -36,7 +37,6 @@ from loaders.settings import ROOT, Settings
 from sandbox.servers import manager
 
 KILLS, DOCUMENTS, CHECK_EVERY, RATE = 200, 6_000, 25, 20.0
-README = ROOT / "benchmarks" / "README.md"
 
 # who is killed, and how often compared with the others
 VICTIMS = {
@@ -65,7 +65,7 @@ class Tally:
     """What happened.
 
     Attributes:
-        kills: (victim, mode or modes that were running) -> how often.
+        kills: (victim, mode that was running, or "two at once") -> how often.
         loads: (mode, how it ended) -> how often.
         checks: load that had to bring raw up to date -> how often it did.
         lost: what the source had acknowledged and didn't have after it was killed.
@@ -152,7 +152,7 @@ class Soak:
         modes = " + ".join(sorted({load.mode for load in running}))
         for load in [target] if killed in ("loader", "worker") else running:
             load.is_disturbed = True
-        self.tally.kills[killed, modes] += 1
+        self.tally.kills[killed, modes if len(running) == 1 else "two at once"] += 1
         self._say(f"{killed} killed after {time.monotonic() - newest.started:.1f} s of {modes}")
         if killed not in ("loader", "worker"):
             time.sleep(outage)
@@ -282,6 +282,9 @@ def main() -> None:
     text = report.table(soak)
     print(text)
     manager.wipe(settings)
+    if (arguments.kills, arguments.documents) == (KILLS, DOCUMENTS):
+        readme.write("soak", text)
+        print(f"written to {readme.README.relative_to(ROOT)}")
 
 
 def _arguments() -> argparse.Namespace:

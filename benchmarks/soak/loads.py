@@ -95,9 +95,9 @@ class Load:
         """
         end = time.monotonic() + PATIENCE_SECONDS
         while self.is_running:
-            if self.has_begun and time.monotonic() > end:
+            if time.monotonic() > end:
                 raise subprocess.TimeoutExpired(self.process.args, PATIENCE_SECONDS)
-            time.sleep(0.05)
+            time.sleep(0.05 if self.has_begun else 0.01)
         self.seconds = time.monotonic() - (self.begun or self.started)
 
     def unreconciled(self) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ def table(soak: Soak) -> str:
     documents = sum(map(len, writer.revisions.values()))
     return "\n".join(
         [
+            f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, seed {soak.arguments.seed}.\n",
             _grid("killed", tally.kills),
             _grid("loads", Counter({(how, mode): n for (mode, how), n in tally.loads.items()})),
             f"{tally.kills.total()} kills in {time.monotonic() - soak.began:,.0f} s; "
@@ -32,7 +35,7 @@ def table(soak: Soak) -> str:
 
 def _grid(title: str, numbers: Counter[tuple[str, str]]) -> str:
     rows = sorted({row for row, _ in numbers})
-    columns = sorted({column for _, column in numbers}, key=lambda name: ("+" in name, name))
+    columns = sorted({column for _, column in numbers}, key=lambda name: (" " in name, name))
     lines = [
         f"| {title} | {' | '.join(columns)} | all |",
         "|---" + "|--:" * (len(columns) + 1) + "|",

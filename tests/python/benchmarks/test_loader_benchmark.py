@@ -103,20 +103,6 @@ class TestReport:
         [line] = [one for one in report.verdicts(found).splitlines() if "incremental" in one]
         assert "| 0.025 | met |" in line
 
-    def test_the_table_goes_between_the_markers(self, tmp_path: Path) -> None:
-        readme = tmp_path / "README.md"
-        readme.write_text("before\n" + report._BEGIN + "old\n" + report._END + "after\n")
-        for _ in range(2):
-            report.write(readme, "new\n")
-        assert readme.read_text() == f"before\n{report._BEGIN}new\n{report._END}after\n"
-        readme.write_text("no markers")
-        with pytest.raises(ValueError, match="markers"):
-            report.write(readme, "new")
-
-    def test_the_readme_has_the_markers(self) -> None:
-        text = (ROOT / "benchmarks" / "README.md").read_text()
-        assert report._BEGIN in text and report._END in text.partition(report._BEGIN)[2]
-
 
 class TestMeasure:
     def test_a_command_is_measured_with_its_children(self, tmp_path: Path) -> None:
