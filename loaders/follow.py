@@ -32,6 +32,7 @@ from loaders import landing, modes
 from loaders.changes import AWAIT_MS, POLL_MS, Effect, Event, Stream, TokenLostError
 from loaders.connections import describe_mongodb
 from loaders.errors import LoadInProgressError, ServerUnreachableError, UserError
+from loaders.file_origin import refuse_documents_of_files
 from loaders.landing import Batch, Result
 from loaders.modes import Job, Loader, Mode
 from loaders.schema import ensure, table_name
@@ -288,6 +289,7 @@ class Session:
             return self._start_over(None)
         self.saved, self.known = bytes(row[0]), set(row[1])
         ensure(self.conn, self.known)
+        refuse_documents_of_files(self.conn, self.known)
         for name in sorted({*self._found(), *self.known}):
             self._ensure(name)
             if self._is_empty(name):  # its events alone wouldn't bring back what it had

@@ -45,6 +45,7 @@ from loaders.books import days_of
 from loaders.connections import describe_mongodb, open_mongodb, open_postgres, readable_errors
 from loaders.encoding import Slice
 from loaders.errors import LoadInProgressError, ServerUnreachableError, UserError
+from loaders.file_origin import refuse_documents_of_files
 from loaders.landing import Batch, Result
 from loaders.schema import ensure, table_name
 from loaders.settings import Settings
@@ -230,6 +231,7 @@ class Loader:
         Where a server goes away, the load is tried again: nothing of it was committed, or what
         was is gone on with.
         """
+        refuse_documents_of_files(self.conn, [collection])
         started_at = datetime.now(UTC)
         source = Source(self.database, collection, self.address)
         try:

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bson import Decimal128, Int64, ObjectId
 
+from loaders import follow
 from loaders.errors import LoadInProgressError, UserError
+from loaders.files import load_files
 from loaders.landing import open_batch
 from loaders.modes import Mode
 from loaders.schema import COLLECTIONS, ensure
@@ -426,3 +428,19 @@ def test_dropped_collection_is_emptied_only_when_asked_for(warehouse, shop):
     [result] = warehouse.load("orders", mode=Mode.SWEEP)
     assert (result.counts.deleted, result.raw_count) == (4, 0)
     assert not warehouse.docs("orders")
+
+
+def test_documents_of_files_are_not_replaced_by_a_mongodbs(warehouse, shop, tmp_path):
+    file = tmp_path / "customers.csv"
+    file.write_text("customer_id,email\n1,a@example.com\n")
+    load_files(warehouse.settings, {"customers": [file]})
+    before = warehouse.rows("users")
+    shop.users.insert_one({"_id": 7})
+    with pytest.raises(UserError, match="holds documents of files"):
+        warehouse.load("users")
+    with pytest.raises(UserError, match="holds documents of files"):
+        follow.run(warehouse.settings, ["users"], until_idle=timedelta(seconds=1))
+    assert warehouse.rows("users") == before
+    warehouse.conn.execute("truncate raw.users")
+    assert warehouse.load("users")[0].is_reconciled
+    assert warehouse.equals(shop, "users")
