@@ -21,7 +21,7 @@ How a document is written (`doc`, jsonb), and what is then noted of a value in `
     double                       number with a point
       1e16 and beyond            number without a point                     "double"
       NaN, Infinity, -Infinity   those words as strings                     "double"
-      -0.0, other NaNs           0, "NaN"                                   "double:<8 bytes>"
+      -0.0, other NaNs           0.0, "NaN"                                 "double:<8 bytes>"
     Decimal128                   number with all its digits                 "decimal"
       NaN, Infinity, -Infinity   those words as strings                     "decimal"
       1E+3, -0, other NaNs       1000, 0, "NaN"                             "decimal:<16 bytes>"

@@ -14,8 +14,17 @@ from hypothesis import strategies as st
 from loaders import encoding
 from loaders.encoding import Slice
 from loaders.shapes import MAX_SHAPES, SIGHTINGS, Shapes
-from tests.python.loaders.bson_values import BY_TYPE, documents, plain_values, texts
-from tests.python.loaders.raw_bson import of_members, raw_array, string
+from tests.python.loaders.bson_values import (
+    BY_TYPE,
+    DECIMALS,
+    DOUBLES,
+    EDGES,
+    TEXTS_LIKE_OURS,
+    documents,
+    plain_values,
+    texts,
+)
+from tests.python.loaders.raw_bson import OBJECT_ID, of_members, raw_array, string
 
 
 @pytest.fixture(autouse=True)
@@ -142,11 +151,39 @@ def test_reference_of_which_the_driver_would_lose_something_is_read_exactly(monk
     assert reads_exactly(monkeypatch, [original]) == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "plain", "others"),
+    [
+        (1, struct.pack("<d", 1.5), DOUBLES),
+        (2, string(b"text"), [string(text) for text in TEXTS_LIKE_OURS]),
+        (2, string(OBJECT_ID.hex().encode()), [string(text) for text in TEXTS_LIKE_OURS]),
+        (18, struct.pack("<q", 1), [struct.pack("<q", number) for number in EDGES]),
+        (18, struct.pack("<q", 2**40), [struct.pack("<q", number) for number in EDGES]),
+        (19, struct.pack("<QQ", 125, 0x303C << 48), DECIMALS),
+    ],
+)
+def test_values_that_are_written_in_another_way(kind, plain, others):
+    def document(value: bytes) -> bytes:
+        return of_members({b"_id": (10, b""), b"v": (kind, value)})
+
+    encode_as_known([document(plain)])
+    originals = [document(value) for value in others]
+    assert encoding.encode(originals) == exactly(originals)
+
+
 def test_nul_in_text_is_found_though_the_shape_fits():
-    plain = bson.encode({"_id": 1, "a": "xyz", "b": "b"})
+    plain = bson.encode({"_id": 1, "a": "x", "b": None})
     encode_as_known([plain])
-    part = encoding.encode([plain, bson.encode({"_id": 2, "a": "x\0z", "b": "b"})])
+    # the bytes after the NUL are what a null with the key b would be
+    twin = bson.encode({"_id": 2, "a": "x\0\x0ab"})
+    assert encoding._shapes.find(twin)
+    part = encoding.encode([plain, twin])
     assert (part.count, part.altered) == (2, 1)
+
+
+def test_document_without_an_id_is_rejected_though_it_has_all_else():
+    encode_as_known([bson.encode({"_id": 1, "a": 1})])
+    assert encoding.encode([bson.encode({"a": 1})]).rejected == 1
 
 
 def test_one_document_the_driver_refuses_leaves_the_others_as_they_are():
