@@ -51,15 +51,14 @@ def _last_mode(conn: psycopg.Connection, collection: str) -> str | None:
     # an emptied table is nobody's
     if conn.execute("select to_regclass(%s)", [table.as_string(conn)]).fetchone() == (None,):
         return None
-    found = conn.execute(
-        sql.SQL(
-            """
-            select mode from ops.load_runs
-            where collection = %s and status = 'done' and raw_count > 0 and mode <> all(%s)
-                and exists (select from {})
-            order by batch_id desc limit 1
-            """
-        ).format(table),
-        [collection, _NO_ORIGIN],
-    ).fetchone()
+    # as literals: a percent sign in a collection's name would make parameters of them
+    query = sql.SQL(
+        """
+        select mode from ops.load_runs
+        where collection = {collection} and status = 'done' and raw_count > 0
+            and mode <> all({no_origin}) and exists (select from {table})
+        order by batch_id desc limit 1
+        """
+    ).format(collection=sql.Literal(collection), no_origin=sql.Literal(_NO_ORIGIN), table=table)
+    found = conn.execute(query).fetchone()
     return found[0] if found else None
