@@ -512,7 +512,7 @@ class Session:
 
     def _count(self, name: str) -> Result:
         with landing.open_batch(self.conn, name, Mode.FOLLOW, self.follower.run_id) as batch:
-            return batch.finish(source_count=Source(self.database, name).count)
+            return batch.finish(source_count=Source(self.database, name).counting())
 
 
 def _take_over(batch: Batch, effect: Effect, at: datetime, lag: timedelta) -> None:

@@ -299,6 +299,7 @@ class Loader:
     def _incremental(self, batch: Batch, source: Source) -> Result:
         assert batch.last is not None
         started = source.now()
+        count = source.counting()
         since = overlap_start(batch.last.watermark or EARLIEST, self.job.overlap)
 
         def slices() -> Iterator[Slice]:
@@ -307,7 +308,7 @@ class Loader:
         batch.stage(slices())
         batch.merge(slices)
         return batch.finish(
-            source_count=source.count,
+            source_count=count,
             watermark=watermark(batch, started),
             days=days_of(batch, STAGED, since),
             since=since,
@@ -315,6 +316,7 @@ class Loader:
         )
 
     def _sweep(self, batch: Batch, source: Source) -> Result:
+        count = source.counting()
         sweep.note_seen(batch, self._slices(source, source.everything(), encoding.identify))
 
         def looked_up() -> Iterator[Iterator[Slice]]:
@@ -325,7 +327,7 @@ class Loader:
         for slices in looked_up():
             batch.stage(slices)
         days = sweep.merge(batch, lambda: chain.from_iterable(looked_up()))
-        return batch.finish(source_count=source.count, is_complete=True, days=days)
+        return batch.finish(source_count=count, is_complete=True, days=days)
 
     def _slices(
         self,

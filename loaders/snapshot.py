@@ -88,9 +88,10 @@ class Snapshot:
         began = self._clock()
         try:
             progress = self._begin()
+            count = self.source.counting()
             self._read(progress)
             self._index(progress)
-            return self._hand_over(progress, mode, began)
+            return self._hand_over(progress, mode, began, count)
         except changes.CollectionReplacedError:
             self._forget()  # what was read is of another collection now
             raise
@@ -235,15 +236,19 @@ class Snapshot:
             self.shadow.drop()
             self.conn.execute("delete from ops.snapshots where collection = %s", [self.collection])
 
-    def _hand_over(self, progress: Progress, mode: str, began: datetime) -> Result:
+    def _hand_over(
+        self, progress: Progress, mode: str, began: datetime, count: Callable[[int], int]
+    ) -> Result:
         with landing.open_batch(self.conn, self.collection, mode, self.run_id) as batch:
             batch.started_at = began  # the reading is the load's time too
             batch.tally = progress.tally
+            if progress.token is not None:
+                count = self.source.counting()  # it will be as of now
             batch.adopt(self.shadow, is_complete=True)
             is_caught_up = progress.token is not None and self._catch_up(batch, progress.token)
             self.conn.execute("delete from ops.snapshots where collection = %s", [self.collection])
             result = batch.finish(
-                source_count=self.source.count,
+                source_count=count,
                 watermark=watermark(batch, progress.clock),
                 is_complete=True,
                 days=batch.tally.days,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
@@ -70,15 +70,25 @@ class Source:
         """The server's clock, aware UTC."""
         return now(self.database)
 
-    def count(self, expected: int) -> int:
-        """Documents in the collection at this moment.
+    def counting(self) -> Callable[[int], int]:
+        """Begin to watch how many documents there are while they are read.
 
-        Counting reads a whole index, so the server's running count is asked first: where it says
-        `expected`, that is it. Where not, they are counted, for after a crash it can be wrong.
+        Returns:
+            To be called at the end with the number that is expected: the documents that there are.
+            Counting reads a whole index, so the server's running count is asked first; where it
+            says otherwise they are counted, for after a crash it can be wrong. In a shop at work
+            the number moves meanwhile, one at a time: an expected number between the first and
+            the last is one that it had.
         """
-        if self.rough_count() == expected:
-            return expected
-        return self.collection.count_documents({})
+        before = self.rough_count()
+
+        def count(expected: int) -> int:
+            after = self.rough_count()
+            if min(before, after) <= expected <= max(before, after):
+                return expected
+            return self.collection.count_documents({})
+
+        return count
 
     def rough_count(self) -> int:
         """About how many documents there are, from the collection's metadata."""

@@ -13,6 +13,7 @@ from loaders.files import load_files
 from loaders.landing import open_batch
 from loaders.modes import Mode
 from loaders.schema import COLLECTIONS, ensure
+from loaders.source import Source
 
 pytestmark = pytest.mark.servers
 
@@ -265,6 +266,25 @@ def test_auto_finds_a_delete_that_an_insert_hides_from_the_counts(warehouse, sho
     incremental, sweep = warehouse.load("orders")
     assert (incremental.source_count, incremental.raw_count) == (10, 10)
     assert (incremental.days_differing, sweep.days_differing) == (1, 0)
+    assert warehouse.equals(shop)
+
+
+@pytest.mark.parametrize("mode", [Mode.AUTO, Mode.FULL, Mode.SWEEP])
+def test_a_shop_at_work_is_reconciled(warehouse, shop, monkeypatch, mode):
+    fill(shop, 10)
+    warehouse.load("orders")
+    count = Source.rough_count
+
+    def count_in_a_shop_at_work(source):
+        shop.orders.insert_one({"updated_at": datetime.now(UTC)})
+        return count(source)
+
+    monkeypatch.setattr(Source, "rough_count", count_in_a_shop_at_work)
+    [result] = warehouse.load("orders", mode=mode)
+    assert result.is_reconciled
+    monkeypatch.undo()
+    [result] = warehouse.load("orders", mode=Mode.INCREMENTAL)
+    assert result.is_reconciled
     assert warehouse.equals(shop)
 
 

@@ -64,9 +64,9 @@ def test_count_takes_the_running_count_only_where_it_is_the_expected_one(shop, m
     shop.orders.insert_many([{"_id": i} for i in range(5)])
     source = Source(shop, "orders")
     monkeypatch.setattr(source, "rough_count", lambda: 4)  # wrong, as after a crash
-    assert source.count(5) == 5
-    assert source.count(4) == 4
-    assert source.count(3) == 5
+    assert source.counting()(5) == 5
+    assert source.counting()(4) == 4
+    assert source.counting()(3) == 5
 
 
 @pytest.mark.slow
