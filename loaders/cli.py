@@ -23,13 +23,13 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from loaders import drift
 from loaders.connections import open_postgres, readable_errors
+from loaders.drift import observe as drift
 from loaders.errors import UserError
-from loaders.follow_cli import follow_until_stopped
 from loaders.landing import Result
 from loaders.modes import OVERLAP, Mode, Observer, run
 from loaders.settings import Settings
+from loaders.stream.cli import follow_until_stopped
 
 # a worker keeps one core busy and Postgres nearly another one
 DEFAULT_WORKERS = max(1, (os.cpu_count() or 1) // 2)
@@ -159,7 +159,9 @@ def load(
 def _load_to_parquet(
     settings: Settings, collections: Sequence[str], mode: Mode, out: Path, overlap: timedelta
 ) -> None:
-    from loaders import parquet  # Arrow takes a while to import, and most loads don't need it
+    from loaders.parquet import (
+        landing as parquet,  # Arrow takes a while to import, and most loads don't need it
+    )
 
     bars = ProgressBars(Console(file=sys.stderr))
     with bars.progress:

@@ -23,9 +23,10 @@ from typing import IO
 import psycopg
 from psycopg import sql
 
-from loaders import books, erasure, odd
+from loaders import books, odd
 from loaders.books import Counts, Result, State
-from loaders.encoding import Slice
+from loaders.documents.encoding import Slice
+from loaders.erasure import apply as erasure
 from loaders.errors import LoadInProgressError
 from loaders.schema import LOCK_NAMESPACE, ensure, table_name
 from loaders.shadow import Shadow

@@ -10,7 +10,7 @@
                  deletions and changes that left `updated_at` as it was
     auto         incremental; then a sweep where the counts of the two sides differ, or where the
                  last complete comparison is more than a day old
-    follow       change streams, until it is stopped (`loaders.follow`)
+    follow       change streams, until it is stopped (`loaders.stream.follow`)
 
 The first load of a collection is a full one, whatever the mode. A watermark is never later than
 the source's clock at the start of its read, so neither a date in the future nor a write during the
@@ -40,12 +40,13 @@ from tenacity import (
     wait_exponential,
 )
 
-from loaders import encoding, landing, parallel, sweep
+from loaders import landing, parallel, sweep
 from loaders.books import days_of
 from loaders.connections import describe_mongodb, open_mongodb, open_postgres, readable_errors
-from loaders.encoding import Slice
+from loaders.documents import encoding
+from loaders.documents.encoding import Slice
 from loaders.errors import LoadInProgressError, ServerUnreachableError, UserError
-from loaders.file_origin import refuse_documents_of_files
+from loaders.files.origin import refuse_documents_of_files
 from loaders.landing import Batch, Result
 from loaders.schema import ensure, table_name
 from loaders.settings import Settings
@@ -115,7 +116,7 @@ def run(
             workers, all others are finished first.
     """
     if mode is Mode.FOLLOW:
-        raise ValueError("this mode has a run of its own: loaders.follow.run")
+        raise ValueError("this mode has a run of its own: loaders.stream.follow.run")
     observer = observer or Observer()
     with connections(settings) as (database, conn):
         found = collections_of(database)

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
-from loaders.encoding import identity_of, odd_row
+from loaders.documents.encoding import identity_of, odd_row
 
 if TYPE_CHECKING:
     from loaders.landing import Batch

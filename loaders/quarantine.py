@@ -26,9 +26,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from loaders import encoding, exact, landing
+from loaders import landing
 from loaders.connections import open_postgres, readable_errors
-from loaders.encoding import Slice
+from loaders.documents import encoding, exact
+from loaders.documents.encoding import Slice
 from loaders.errors import UserError
 from loaders.landing import Batch
 from loaders.schema import ensure
@@ -37,7 +38,7 @@ from loaders.settings import Settings
 MODE = "replay"
 PAGE_BYTES = 8 * 1024 * 1024  # of kept documents in memory at once; one of 16 MB comes alone
 
-# what `loaders.files` calls a line of a file. No document's name ends so: the name of an id is
+# what `loaders.files.cli` calls a line of a file. No document's name ends so: the name of an id is
 # JSON text or 24 hex digits, and what stands for an unusable one ends in a hash.
 _LINE = ", line [0-9]+$"
 _READABLE = CodecOptions(

@@ -1,6 +1,6 @@
 """The tables of `raw` and `ops`. `ensure` makes what is missing and is safe to run at any time.
 
-`raw.<collection>` holds one row per document, `_id` as in `loaders.encoding`:
+`raw.<collection>` holds one row per document, `_id` as in `loaders.documents.encoding`:
 
     _id          text primary key     an ObjectId's hex, every other id its JSON text
     doc          jsonb                the whole document

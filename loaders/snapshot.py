@@ -22,11 +22,13 @@ import psycopg
 import structlog
 from psycopg import sql
 
-from loaders import changes, encoding, landing, odd
-from loaders.encoding import Slice
+from loaders import landing, odd
+from loaders.documents import encoding
+from loaders.documents.encoding import Slice
 from loaders.landing import Batch, Result, copy_slices
 from loaders.shadow import Shadow
 from loaders.source import Source, position_of
+from loaders.stream import changes
 from loaders.tally import Tally
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
-from loaders.encoding import CLOCK, cut, key_of
+from loaders.documents.encoding import CLOCK, cut, key_of
 from loaders.errors import UserError
 
 BATCH_DOCUMENTS = 2_000  # a server ends a batch at 16 MB anyway

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from psycopg import sql
 
 from loaders.books import HASH_SUM
-from loaders.encoding import Slice
+from loaders.documents.encoding import Slice
 from loaders.landing import Batch, Slices
 from loaders.tally import Days
 

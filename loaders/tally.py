@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from loaders.encoding import Slice
+from loaders.documents.encoding import Slice
 
 Days = dict[str, tuple[int, int]]
 """UTC day of updated_at ("" where it has none) -> documents, sum of 60 bits of their hashes."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 
-from loaders import encoding
+from loaders.documents import encoding
 from loaders.settings import Settings
 
 BLOCK = 256 * 1024  # bytes

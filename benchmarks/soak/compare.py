@@ -17,8 +17,8 @@ from psycopg import sql
 from pymongo.database import Database
 
 from benchmarks.soak.documents import SHARES, is_altered, is_quarantined
-from loaders.decoding import decode
-from loaders.encoding import VERSION, identity_of
+from loaders.documents.decoding import decode
+from loaders.documents.encoding import VERSION, identity_of
 
 PATIENCE_SECONDS = 10.0  # what Postgres may take to notice that a loader was killed
 SHOWN = 5  # ids in a message

@@ -15,7 +15,7 @@ create table if not exists ops.snapshots (
     saved_at    timestamptz not null
 );
 comment on table ops.snapshots is 'Where an unfinished full load goes on.';
-comment on column ops.snapshots.encoding is 'Version of loaders.encoding that wrote the rows.';
+comment on column ops.snapshots.encoding is 'Version of loaders.documents.encoding that wrote the rows.';
 comment on column ops.snapshots.tally is 'JSON: what was read so far (loaders.tally).';
 comment on column ops.snapshots.position is
     'BSON {_id: …} of the last document in the shadow table; null before the first.';

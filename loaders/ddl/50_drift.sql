@@ -1,4 +1,4 @@
--- What the documents' fields look like over time (`loaders.drift`). Paths, types and counts only:
+-- What the documents' fields look like over time (`loaders.drift.observe`). Paths, types and counts only:
 -- no value of a document is kept here.
 
 create table if not exists ops.field_samples (

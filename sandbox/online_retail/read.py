@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from python_calamine import CalamineError, CalamineWorkbook
 
 from loaders.errors import UserError
-from loaders.text_files import delimiter_of, encoding_of
+from loaders.files.text import delimiter_of, encoding_of
 
 DateOrder = Literal["day-first", "month-first"]
 

@@ -10,7 +10,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import ReplaceOne
 from pymongo.database import Database
 
-from loaders.encoding import cut, hash_of
+from loaders.documents.encoding import cut, hash_of
 from loaders.errors import UserError
 
 COLLECTIONS = ("users", "products", "orders")

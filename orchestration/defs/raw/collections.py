@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from loaders import drift, modes
+from loaders import modes
+from loaders.drift import observe as drift
 from loaders.errors import ServerUnreachableError, UserError
 from loaders.landing import Result
 from loaders.settings import Settings

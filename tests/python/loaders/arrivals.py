@@ -25,8 +25,8 @@ from psycopg import sql
 from pydantic import SecretStr
 from raw_bson import content
 
-from loaders import decoding, encoding
 from loaders.connections import open_postgres
+from loaders.documents import decoding, encoding
 from loaders.modes import Mode, run
 from loaders.schema import table_name
 from loaders.settings import Settings

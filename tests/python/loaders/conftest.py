@@ -14,8 +14,8 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
-from loaders import encoding
 from loaders.connections import open_mongodb, open_postgres
+from loaders.documents import encoding
 from loaders.landing import Result
 from loaders.modes import Mode, run
 from loaders.settings import Settings

@@ -14,8 +14,9 @@ import pytest
 from bson import Binary, Decimal128, Int64, MaxKey, MinKey, ObjectId, Timestamp
 from bson.datetime_ms import DatetimeMS
 
-from loaders import encoding, snapshot, source
+from loaders import snapshot, source
 from loaders.connections import open_postgres
+from loaders.documents import encoding
 from loaders.errors import ServerUnreachableError
 from loaders.modes import Mode, Observer
 from loaders.source import Source, position_of

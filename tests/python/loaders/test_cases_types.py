@@ -31,7 +31,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 from raw_bson import element, raw_document, raw_object, string
 
-from loaders import encoding
+from loaders.documents import encoding
 
 pytestmark = pytest.mark.servers
 

@@ -10,8 +10,9 @@ from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 
-from loaders import changes, encoding
-from loaders.changes import (
+from loaders.documents import encoding
+from loaders.stream import changes
+from loaders.stream.changes import (
     Assembler,
     BrokenFragmentsError,
     CollectionReplacedError,

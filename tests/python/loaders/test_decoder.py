@@ -9,7 +9,7 @@ import bson
 import pytest
 from bson import Decimal128, Int64, ObjectId
 
-from loaders import decoder, encoding
+from loaders.documents import decoder, encoding
 
 
 def document(chance: random.Random) -> dict:

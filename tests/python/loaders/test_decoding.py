@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from loaders import encoding
-from loaders.decoding import decode
+from loaders.documents import encoding
+from loaders.documents.decoding import decode
 from tests.python.loaders.bson_values import documents, odd_values, plain_values
 from tests.python.loaders.raw_bson import content, element, raw_object
 

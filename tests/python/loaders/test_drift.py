@@ -21,9 +21,11 @@ from conftest import Warehouse
 from pymongo.database import Database
 from structlog.testing import capture_logs
 
-from loaders import drift, encoding, landing
-from loaders.drift import Observation
-from loaders.field_changes import Field, Known, compare, maps_among, parent, steps
+from loaders import landing
+from loaders.documents import encoding
+from loaders.drift import observe as drift
+from loaders.drift.changes import Field, Known, compare, maps_among, parent, steps
+from loaders.drift.observe import Observation
 from loaders.settings import ROOT
 
 pytestmark = pytest.mark.servers

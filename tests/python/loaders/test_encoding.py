@@ -18,8 +18,8 @@ from bson.datetime_ms import DatetimeMS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from loaders import encoding
-from loaders.decimals import to_text
+from loaders.documents import encoding
+from loaders.documents.decimals import to_text
 
 OID = ObjectId("5f1e8a9b0c2d3e4f5a6b7c8d")
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- BSON dates decode to naive UTC

@@ -24,14 +24,15 @@ from bson import Decimal128, ObjectId
 from databases import create_database, drop_database
 from psycopg import sql
 
-from loaders import erasure_keys, files
 from loaders.connections import open_postgres
-from loaders.erase import erase
+from loaders.erasure import keys as erasure_keys
+from loaders.erasure.cli import erase
+from loaders.erasure.redaction import rules
 from loaders.errors import LoadInProgressError, UserError
+from loaders.files import cli as files
 from loaders.landing import open_batch
 from loaders.modes import Mode, run
 from loaders.quarantine import replay
-from loaders.redaction import rules
 from loaders.settings import Settings
 from loaders.shadow import Shadow
 

@@ -18,12 +18,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from loaders import file_documents
 from loaders.errors import UserError
-from loaders.file_documents import FIELDS, RowMaker
-from loaders.file_mapping import ENTITIES, REQUIRED, Reading, load_mapping
-from loaders.file_rows import BadLine, Row, open_rows
-from loaders.file_shelf import Shelf
+from loaders.files import documents as file_documents
+from loaders.files.documents import FIELDS, RowMaker
+from loaders.files.mapping import ENTITIES, REQUIRED, Reading, load_mapping
+from loaders.files.rows import BadLine, Row, open_rows
+from loaders.files.shelf import Shelf
 
 MAPPING = load_mapping(None, "Europe/London")
 

@@ -29,10 +29,12 @@ from bson import (
 )
 from bson.datetime_ms import DatetimeMS
 
-from loaders import encoding, file_origin, landing
-from loaders.encoding import encode_mappings
+from loaders import landing
+from loaders.documents import encoding
+from loaders.documents.encoding import encode_mappings
 from loaders.errors import UserError
-from loaders.files import load_files
+from loaders.files import origin as file_origin
+from loaders.files.cli import load_files
 from loaders.quarantine import replay as quarantine_replay
 from loaders.settings import Settings
 
@@ -457,7 +459,7 @@ def test_memory_stays_bounded_for_a_large_file(tmp_path, warehouse):
         for n in range(200_000):
             file.write(f"C{n},Name {n},c{n}@example.org,GB,{'x' * 50}\n")
     code = (
-        "import sys, pathlib; from loaders.files import load_files; "
+        "import sys, pathlib; from loaders.files.cli import load_files; "
         "from loaders.settings import Settings; "
         "load_files(Settings(), {'customers': [pathlib.Path(sys.argv[1])]}); "
         "print(pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"

@@ -28,11 +28,11 @@ from conftest import Warehouse
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from loaders import changes, follow
 from loaders.connections import open_postgres
 from loaders.errors import LoadInProgressError, ServerUnreachableError, UserError
 from loaders.modes import Mode
 from loaders.settings import Settings
+from loaders.stream import changes, follow
 from sandbox.replay import CLOSE, ReplayServer, error
 
 pytestmark = pytest.mark.servers

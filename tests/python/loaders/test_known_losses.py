@@ -18,9 +18,9 @@ from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectI
 from bson.datetime_ms import DatetimeMS
 from raw_bson import element, raw_document, string
 
-from loaders import changes, follow
 from loaders.connections import open_postgres
 from loaders.modes import Mode
+from loaders.stream import changes, follow
 
 pytestmark = pytest.mark.servers
 

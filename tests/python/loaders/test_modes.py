@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bson import Decimal128, Int64, ObjectId
 
-from loaders import follow
 from loaders.errors import LoadInProgressError, UserError
-from loaders.files import load_files
+from loaders.files.cli import load_files
 from loaders.landing import open_batch
 from loaders.modes import Mode
 from loaders.schema import COLLECTIONS, ensure
 from loaders.source import Source
+from loaders.stream import follow
 
 pytestmark = pytest.mark.servers
 

@@ -10,7 +10,7 @@ import pytest
 from bson import Decimal128, ObjectId
 from bson.datetime_ms import DatetimeMS
 
-from loaders import decimals, encoding
+from loaders.documents import decimals, encoding
 from loaders.landing import land
 from loaders.modes import Mode
 

@@ -21,10 +21,13 @@ from bson import Decimal128, Int64, ObjectId
 from test_odd_documents import deep
 from test_torture import is_decoded, torture
 
-from loaders import encoding, parquet, parquet_files, parquet_index
+from loaders.documents import encoding
 from loaders.errors import LoadInProgressError, UserError
 from loaders.modes import Mode
-from loaders.parquet_state import State, folder_name, locked
+from loaders.parquet import files as parquet_files
+from loaders.parquet import index as parquet_index
+from loaders.parquet import landing as parquet
+from loaders.parquet.state import State, folder_name, locked
 from sandbox.replay.process import replay_process
 
 pytestmark = pytest.mark.servers

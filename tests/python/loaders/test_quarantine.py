@@ -14,8 +14,9 @@ import pytest
 from bson import Decimal128
 from test_odd_documents import deep
 
-from loaders import decimals, encoding, quarantine
-from loaders.files import load_files
+from loaders import quarantine
+from loaders.documents import decimals, encoding
+from loaders.files.cli import load_files
 from loaders.modes import Mode
 
 pytestmark = pytest.mark.servers

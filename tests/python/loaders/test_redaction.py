@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loaders.redaction import Pseudonyms, redact, rules
+from loaders.erasure.redaction import Pseudonyms, redact, rules
 
 ERASED_AT = "2026-05-01T10:00:00Z"
 NAMES = Pseudonyms(

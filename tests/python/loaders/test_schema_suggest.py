@@ -17,12 +17,13 @@ from dbt.cli.main import dbtRunner
 from pymongo.database import Database
 from typer.testing import CliRunner
 
-from loaders import drift, schema_cli
+from loaders.drift import cli as schema_cli
+from loaders.drift import observe as drift
+from loaders.drift.changes import Field
+from loaders.drift.staging_models import STAGING, Model, Read, read_model, staging_models
+from loaders.drift.suggest import Addition, cast_for, suggest, unhandled
 from loaders.errors import UserError
-from loaders.field_changes import Field
-from loaders.schema_suggest import Addition, cast_for, suggest, unhandled
 from loaders.settings import ROOT
-from loaders.staging_models import STAGING, Model, Read, read_model, staging_models
 
 Shop = Database[dict[str, Any]]
 

@@ -11,9 +11,9 @@ from bson import DBRef, Int64, ObjectId
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from loaders import encoding
-from loaders.encoding import Slice
-from loaders.shapes import MAX_SHAPES, SIGHTINGS, Shapes
+from loaders.documents import encoding
+from loaders.documents.encoding import Slice
+from loaders.documents.shapes import MAX_SHAPES, SIGHTINGS, Shapes
 from tests.python.loaders.bson_values import (
     BY_TYPE,
     DECIMALS,

@@ -17,12 +17,13 @@ from raw_bson import element, raw_document, string
 from structlog.testing import capture_logs
 
 from benchmarks.loader import orders
-from loaders import encoding, snapshot, source
-from loaders.changes import CollectionReplacedError
+from loaders import snapshot, source
+from loaders.documents import encoding
 from loaders.errors import LoadInProgressError, UserError
 from loaders.modes import Mode, Observer
 from loaders.schema import ensure
 from loaders.settings import Settings
+from loaders.stream.changes import CollectionReplacedError
 from sandbox.replay import ReplayServer, error, replay_process
 
 pytestmark = pytest.mark.servers

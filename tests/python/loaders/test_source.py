@@ -76,7 +76,8 @@ def test_memory_does_not_grow_with_the_collection(warehouse):
 import sys
 from pathlib import Path
 import bson
-from loaders import encoding, landing
+from loaders.documents import encoding
+from loaders import landing
 from loaders.connections import open_postgres
 from loaders.settings import Settings
 

@@ -14,9 +14,9 @@ from bson.datetime_ms import DatetimeMS
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 
-from loaders import encoding
-from loaders.decoding import decode
-from loaders.encoding import Slice
+from loaders.documents import encoding
+from loaders.documents.decoding import decode
+from loaders.documents.encoding import Slice
 from loaders.landing import land
 from loaders.modes import Mode
 from tests.python.loaders.bson_values import (

@@ -1,0 +1,1 @@
+"""BSON documents as rows of text, and back."""

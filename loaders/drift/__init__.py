@@ -1,0 +1,1 @@
+"""Which fields the documents have, and what changed."""

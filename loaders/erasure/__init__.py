@@ -1,0 +1,1 @@
+"""A person is removed, and stays removed."""

@@ -1,0 +1,1 @@
+"""A shop's exports instead of a MongoDB."""

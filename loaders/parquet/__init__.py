@@ -1,0 +1,1 @@
+"""The same documents as partitioned Parquet instead of Postgres rows."""

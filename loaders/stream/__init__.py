@@ -1,0 +1,1 @@
+"""Change streams: what happened at the source, as it happens."""
