@@ -157,7 +157,7 @@ def _restored(conn: psycopg.Connection, name: str) -> dict[str, str]:
     """The live rows turned back into the documents that they stand for."""
     query = "select _id, doc::text, _types from {} where _deleted_at is null"
     rows = conn.execute(sql.SQL(query).format(sql.Identifier("raw", name)))
-    return {key: _text(bson.decode(decode(doc, types), _EXACT)) for key, doc, types in rows}
+    return {key: _text(bson.decode(decode(key, doc, types), _EXACT)) for key, doc, types in rows}
 
 
 def _text(document: dict[str, Any]) -> str:

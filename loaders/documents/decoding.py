@@ -1,7 +1,8 @@
 """A row of raw back to BSON: the other way of `documents.encoding`, whose docstring has the table.
 
 The document comes back with every value and every type that it had; its keys in the order in which
-jsonb keeps them, `_id` first. The rows in `ops.altered_documents` have their BSON beside them.
+jsonb keeps them, `_id` first and with its own keys as they were, since their order is part of what
+it is called. The rows in `ops.altered_documents` have their BSON beside them.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ class _Number(str):
     __slots__ = ()
 
 
-def decode(doc: str, types: str | None) -> bytes:
+def decode(identity: str, doc: str, types: str | None) -> bytes:
     """The BSON document that a row stands for.
 
     Args:
+        identity: the row's `_id`.
         doc: the row's `doc`, as Postgres prints it.
         types: the row's `_types`.
 
@@ -39,7 +41,31 @@ def decode(doc: str, types: str | None) -> bytes:
     """
     document = json.loads(doc, parse_int=_Number, parse_float=_Number)
     tree = json.loads(types) if types else {}
-    return _object({"_id": document["_id"]} | document if "_id" in document else document, tree)
+    if "_id" not in document:
+        return _object(document, tree)
+    document = {"_id": document["_id"]} | document
+    if isinstance(document["_id"], dict):
+        named = json.loads(identity)
+        if list(named) == ["$bson"]:
+            del document["_id"]
+            return _joined_bytes(bytes.fromhex(named["$bson"]), _object(document, tree))
+        document["_id"] = _in_order(document["_id"], named)
+    return _object(document, tree)
+
+
+def _joined_bytes(first: bytes, second: bytes) -> bytes:
+    """The elements of two documents in one."""
+    body = first[4:-1] + second[4:]
+    return struct.pack("<i", len(body) + 4) + body
+
+
+def _in_order(value: Any, named: Any) -> Any:
+    """The same with keys as in `named`, which is the id's name, or holds no more than its bytes."""
+    if isinstance(value, dict) and isinstance(named, dict) and value.keys() == named.keys():
+        return {key: _in_order(value[key], item) for key, item in named.items()}
+    if isinstance(value, list) and isinstance(named, list):
+        return [_in_order(one, other) for one, other in zip(value, named, strict=True)]
+    return value
 
 
 def _object(members: dict[str, Any], trees: dict[str, Any]) -> bytes:

@@ -65,7 +65,9 @@ class Arrived:
             )
         )
         self.rows = {
-            name: Row(doc, types, sources[name], self.kept.get(name) or decoding.decode(doc, types))
+            name: Row(
+                doc, types, sources[name], self.kept.get(name) or decoding.decode(name, doc, types)
+            )
             for name, doc, types in found
         }
         assert len(sources) == len(source) == len(self.rows) + len(self.quarantined)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import NamedTuple
 
+import bson
 import psycopg
 import pytest
+from bson.decimal128 import Decimal128
+from bson.objectid import ObjectId
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -67,7 +71,7 @@ def test_what_is_not_noted_as_altered_comes_back_equal(store, originals):
     part = encoding.encode(originals)
     assert (part.count, part.odd) == (len(originals), b"")
     rows = store(part.rows)
-    back = [decode(row.doc, row.types) for row in rows]
+    back = [decode(row.identity, row.doc, row.types) for row in rows]
     for original, data in zip(originals, back, strict=True):
         assert content(data) == content(original)
     assert store(encoding.encode(back).rows) == rows
@@ -80,7 +84,7 @@ def test_what_is_altered_is_kept_and_the_rest_comes_back_equal(store, originals)
     odd = kept(part)
     assert (part.count, part.altered) == (len(originals), len(odd))
     rows = store(part.rows)
-    back = [decode(row.doc, row.types) for row in rows]
+    back = [decode(row.identity, row.doc, row.types) for row in rows]
     for original, row, data in zip(originals, rows, back, strict=True):
         if row.identity in odd:
             assert odd[row.identity] == ("altered", original)
@@ -98,5 +102,19 @@ def test_an_id_of_any_type_comes_back_and_is_like_no_other(store, ids):
     rows = store(part.rows)
     assert len(rows) == len(originals)
     for original, row in zip(originals, rows, strict=True):
-        assert content(decode(row.doc, row.types)) == content(original)
+        assert content(decode(row.identity, row.doc, row.types)) == content(original)
         assert encoding.identity_of(original) == row.identity
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        {"b": 1, "a": [{"z": 1, "y": "t"}]},
+        {"$id": 1, "$ref": "users"},
+        {"long": ObjectId("0" * 24), "d": datetime(2024, 1, 1, tzinfo=UTC), "a": Decimal128("1.50")},
+    ],
+)
+def test_an_id_that_is_an_object_keeps_the_order_of_its_keys(store, identity):
+    original = bson.encode({"_id": identity, "n": 1})
+    [row] = store(encoding.encode([original]).rows)
+    assert decode(row.identity, row.doc, row.types) == original
