@@ -111,7 +111,7 @@ def test_an_id_of_any_type_comes_back_and_is_like_no_other(store, ids):
     [
         {"b": 1, "a": [{"z": 1, "y": "t"}]},
         {"$id": 1, "$ref": "users"},
-        {"long": ObjectId("0" * 24), "d": datetime(2024, 1, 1, tzinfo=UTC), "a": Decimal128("1.50")},
+        {"l": ObjectId("0" * 24), "d": datetime(2024, 1, 1, tzinfo=UTC), "a": Decimal128("1.50")},
     ],
 )
 def test_an_id_that_is_an_object_keeps_the_order_of_its_keys(store, identity):
