@@ -30,7 +30,7 @@ import psycopg
 from benchmarks import readme
 from benchmarks.soak import report
 from benchmarks.soak.compare import PATIENCE_SECONDS, Reader, findings
-from benchmarks.soak.loads import FOLLOW, MODES, Load, Loads
+from benchmarks.soak.loads import FOLLOW, Load, Loads
 from benchmarks.soak.servers import Servers, isolate
 from benchmarks.soak.writer import Writer
 from loaders.settings import ROOT, Settings
@@ -47,6 +47,8 @@ VICTIMS = {
     "Postgres' session": 3,
     "both servers": 1,
 }
+# how often each mode is started; a follower runs for longer than the others, and is hit more often
+STARTS = {"full": 4, "incremental": 3, "sweep": 2, "auto": 2, FOLLOW: 1}
 SECOND_LOADER = 0.3  # how often another one is started beside the one that runs
 LATE = 0.85  # how often what is killed is a load at work, and not its start
 LONGER = 1.5  # than a load usually takes: some come to their end
@@ -95,7 +97,7 @@ class Soak:
         self.loads = Loads(logs / "loads")
         self.running: list[Load] = []
         self.workers: list[psutil.Process] = []  # of loads that were killed
-        self.usual = dict.fromkeys(MODES, FIRST_GUESS_SECONDS)
+        self.usual = dict.fromkeys(STARTS, FIRST_GUESS_SECONDS)
         self.reader = Reader()
         self.tally = Tally()
         self.began = time.monotonic()
@@ -174,7 +176,7 @@ class Soak:
         return victim if any([kill() for kill in kills]) else None  # noqa: C419 -- all of them
 
     def _start(self) -> None:
-        mode = self.random.choice(MODES)
+        mode = self.random.choices(list(STARTS), list(STARTS.values()))[0]
         workers = self.random.choice(["1", "1", "2"])
         self.running.append(
             self.loads.start(mode, *(() if mode == FOLLOW else ("--workers", workers)))

@@ -17,7 +17,6 @@ import psutil
 from loaders.settings import ROOT
 
 FOLLOW = "follow"
-MODES = ("full", "incremental", "sweep", "auto", FOLLOW)
 PATIENCE_SECONDS = 180.0  # with a loader that nobody disturbs
 USER_ERROR = 2  # the exit code
 
