@@ -35,9 +35,6 @@ from loaders.tally import Days, Tally
 __all__ = ["Batch", "Counts", "Result", "State", "Tally", "fill", "land", "open_batch"]
 
 LOCK_PATIENCE_SECONDS = 3.0  # what Postgres may take to notice that a killed loader is gone
-# handed over at once: smaller pieces have both processes wake each other all the time
-WRITE_BYTES = 512 * 1024
-
 STAGE = sql.Identifier("pg_temp", "ledgerline_stage")
 
 # temporary tables of a batch: name -> columns
@@ -322,18 +319,11 @@ def copy_slices(
     """COPY slices into `target`, add them to the tally, and write odd ones to the file."""
     statement = sql.SQL("copy {} from stdin with (format text, null '')").format(target)
     with conn.cursor() as cursor, cursor.copy(statement) as copy:
-        rows: list[bytes] = []
-        held = 0
         for part in slices:
-            rows.append(part.rows)
-            held += len(part.rows)
-            if held >= WRITE_BYTES:
-                copy.write(b"".join(rows))
-                rows, held = [], 0
+            copy.write(part.rows)  # a slice at a time, so that Postgres never waits for more
             if part.odd:
                 odd_rows.write(part.odd)
             tally.add(part)
-        copy.write(b"".join(rows))
 
 
 @contextmanager
