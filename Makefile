@@ -28,7 +28,7 @@ help:
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
 
-$(READY): requirements.lock pyproject.toml sandbox/bootstrap.py
+$(READY): requirements.lock pyproject.toml sandbox/bootstrap.py loaders/documents/transcoder.c
 	@command -v $(PYTHON) >/dev/null || \
 		{ echo "error: no python3 on PATH: Python 3.11 to 3.13 with pip is needed" >&2; exit 2; }
 	@$(PYTHON) sandbox/bootstrap.py $@

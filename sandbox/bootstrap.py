@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 LOCK = ROOT / "requirements.lock"
+TRANSCODER = ROOT / "loaders" / "documents" / "compile.py"
 OLDEST, NEWEST = (3, 11), (3, 13)
 
 
@@ -196,6 +197,7 @@ def main():
         except subprocess.CalledProcessError:
             print("uv can't install the packages here: trying pip, which takes longer", flush=True)
             install_with_pip(environment)
+        run([VENV / "bin" / "python", "-I", TRANSCODER], environment)
     except SetupError as problem:
         sys.exit(f"error: {problem}")
     except subprocess.CalledProcessError as problem:

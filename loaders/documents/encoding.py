@@ -1,8 +1,8 @@
 r"""BSON documents to rows in Postgres' COPY text format. Pure: no server, no clock.
 
-A document of a shape that was met before (`shapes`) is decoded by the driver and written by
-orjson, a slice of some 32 KB at a time (Python objects of a slice stay in the processor's cache: a
-whole 16 MB batch costs 2.4 times as much). Any other is read to the letter (`exact`).
+A document of a shape that was met before (`shapes`) is written by `transcoder`, any other is read to
+the letter (`exact`). Documents go through in slices of some 32 KB, which stay in the processor's
+cache: a whole 16 MB batch costs more.
 
 How a document is written (`doc`, jsonb), and what is then noted of a value in `_types`:
 
@@ -50,45 +50,29 @@ than its bytes (a key that stands twice) as {"$bson": "<BSON of {_id: ...} in he
 from __future__ import annotations
 
 import math
-import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
 
 import bson
 import orjson
 from bson import json_util
-from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.dbref import DBRef
 from bson.decimal128 import Decimal128
 from bson.errors import BSONError
 from bson.int64 import Int64
 from bson.objectid import ObjectId
 
-from loaders.documents import decimals, exact
-from loaders.documents.decoder import decode_all
+from loaders.documents import decimals, exact, transcoder
 from loaders.documents.shapes import Shapes
+from loaders.documents.transcoder import CANONICAL, CLOCK, FLAGS, STRICT
 
 SLICE_BYTES = 32 * 1024
 VERSION = 3  # of what is written for a document; part of every hash, so that a sweep writes it anew
-CLOCK = "updated_at"  # the field that a shop sets at each change
 # A b-tree entry must fit into a third of a page: 2,704 bytes with its header.
 MAX_ID_BYTES = 2_600
-
-# naive datetimes are the cheaper to decode and to print; dates beyond them come as DatetimeMS
-_STRICT = CodecOptions(tz_aware=False, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
-_LENIENT = _STRICT.with_options(unicode_decode_error_handler="replace")
-_CANONICAL = json_util.CANONICAL_JSON_OPTIONS.with_options(tz_aware=False, tzinfo=None)
-# subclasses (Int64, say) go to the hook
-_FLAGS = (
-    orjson.OPT_NAIVE_UTC
-    | orjson.OPT_UTC_Z
-    | orjson.OPT_PASSTHROUGH_SUBCLASS
-    | orjson.OPT_APPEND_NEWLINE
-)
 
 # what `identity_of` calls a document whose `_id` can't be a key, and why it can't
 _UNUSABLE = {
@@ -98,11 +82,9 @@ _UNUSABLE = {
     "long _id": f"its _id is longer than the {MAX_ID_BYTES} bytes that an index entry may have",
 }
 
+_LENIENT = STRICT.with_options(unicode_decode_error_handler="replace")
 _OBJECT_ID_FIRST = b"\x07_id\0"  # bytes 4 to 8 of nearly every document
 _HASH = blake2b(digest_size=16, person=b"ledgerline %d" % VERSION)
-
-# an escaped NUL, or a backslash before "u0000": which, the exact reading finds out
-_NUL = re.compile(rb"\\u0000")
 
 _shapes = Shapes()  # a cache: what is written doesn't depend on it
 
@@ -145,10 +127,9 @@ class Slice:
 class _One:
     """One document, read exactly; `doc` is None where it can't be stored."""
 
-    identity: str
     doc: bytes | None = None
     types: str = ""
-    clock: datetime | None = None
+    clock: Any = None
     reasons: list[str] = field(default_factory=list)
 
 
@@ -177,14 +158,7 @@ def cut(batch: bytes, slice_bytes: int = SLICE_BYTES) -> Iterator[list[bytes]]:
 
 def encode(documents: Sequence[bytes]) -> Slice:
     """Encode the BSON documents of one slice; a document that can't be stored is in `odd`."""
-    unread = [None] * len(documents)
-    try:
-        decoded = decode_all(b"".join(documents), _STRICT)
-    except (BSONError, RecursionError):  # text that is not UTF-8, mostly
-        return _encode(documents, unread)
-    result = _encode(documents, decoded)
-    # a NUL in text: the shape may have taken it for the text's end, and jsonb can't have it
-    return _encode(documents, unread) if _NUL.search(result.rows) else result
+    return _encode(documents, _shapes)
 
 
 def encode_mappings(documents: Iterable[Mapping[str, Any]]) -> Iterator[Slice]:
@@ -222,7 +196,7 @@ def identify(documents: Sequence[bytes]) -> Slice:
         rows.append(f"{identity}\t{hash_of(document)}\t\\x{key.hex()}\n")
     result.rows, result.count = "".join(rows).encode().replace(b"\\", b"\\\\"), len(rows)
     if unusable:
-        rejected = _encode(unusable, [None] * len(unusable))
+        rejected = encode_exactly(unusable)
         result.odd, result.rejected = rejected.odd, rejected.rejected
     return result
 
@@ -256,7 +230,7 @@ def identity_of(document: bytes) -> str:
         value = bson.decode(alone, _LENIENT)["_id"]
     except (BSONError, ValueError, IndexError, struct.error, RecursionError):
         return f"undecodable: {hash_of(document)}"
-    if bson.encode({"_id": value}, codec_options=_STRICT) != alone:
+    if bson.encode({"_id": value}, codec_options=STRICT) != alone:
         return _checked(f'{{"$bson":"{alone.hex()}"}}')
     return _checked(id_text(value))
 
@@ -312,7 +286,7 @@ def id_text(value: Any) -> str:
         return orjson.dumps(int(value) if kind is Int64 else value).decode()
     if kind is datetime:
         value = value.replace(tzinfo=UTC)
-    return json_util.dumps(value, json_options=_CANONICAL, separators=(",", ":"))
+    return json_util.dumps(value, json_options=CANONICAL, separators=(",", ":"))
 
 
 def odd_row(identity: str, kind: str, reason: str, original: bytes) -> bytes:
@@ -322,56 +296,55 @@ def odd_row(identity: str, kind: str, reason: str, original: bytes) -> bytes:
     return row.encode().replace(b"\\", b"\\\\")
 
 
-def _encode(documents: Sequence[bytes], decoded: Sequence[dict[str, Any] | None]) -> Slice:
-    """Encode documents, of which the driver made `decoded`; one that is None is read exactly."""
-    dumps, hook, flags, shape = orjson.dumps, _hook, _FLAGS, _shapes.latest
+def encode_exactly(documents: Sequence[bytes]) -> Slice:
+    """The same as `encode`, with no use made of shapes: each document is read to the letter."""
+    return _encode(documents, Shapes())
+
+
+def _encode(documents: Sequence[bytes], shapes: Shapes) -> Slice:
     result = Slice(rows=b"", count=0, read=len(documents), originals=documents)
+    shape = shapes.latest
     days: dict[str, list[int]] = {}
-    latest = datetime.min  # noqa: DTZ901 -- decoded dates are naive UTC
+    latest: int | None = None
     rows: list[bytes] = []
     odd: list[bytes] = []
     unknown: tuple[bytes, str] | None = None
-    for original, document in zip(documents, decoded, strict=True):
-        fits = document is not None and shape.match(original)
-        if document is not None and not fits:
-            found = _shapes.find(original)
-            if found:
-                fits, shape = True, found
-        identity = identity_of(original) if fits else ""
+    for original in documents:
+        digest, identity = hash_of(original), identity_of(original)
+        fits = shape.match(original)
+        if not fits and (found := shapes.find(original)):
+            fits, shape = True, found
+        made = None
         if fits and not identity.startswith("long _id"):
-            clock, types = document.get(CLOCK), shape.types
-            doc = dumps(document, hook, flags)
-        else:
-            one = _read_exactly(original)
-            identity, clock, types, doc = one.identity, one.clock, one.types, one.doc
+            made = transcoder.row(original, identity, digest, shape.types)
+        if made is None:
+            one = _read_exactly(original, identity)
             if one.reasons:
-                kind = "altered" if doc else "quarantined"
+                kind = "altered" if one.doc else "quarantined"
                 odd.append(odd_row(identity, kind, "; ".join(one.reasons), original))
-                result.altered += bool(doc)
-            elif document is not None:
-                unknown = original, types
-            if not doc:
+                result.altered += bool(one.doc)
+            else:
+                unknown = original, one.types
+            if not one.doc:
                 continue
-        if type(clock) is datetime:
-            stamp = clock.isoformat() + "Z"
-            if clock > latest:
-                latest, result.newest = clock, (clock, identity)
-        else:
-            stamp = ""
-        digest = hash_of(original)
+            made = transcoder.row_of(one.doc, one.clock, identity, digest, one.types)
+        row, stamp, milliseconds = made
+        rows.append(row)
+        if milliseconds is not None and (latest is None or milliseconds > latest):
+            latest, newest = milliseconds, identity
         day = days.get(stamp[:10])
         if day is None:
             day = days[stamp[:10]] = [0, 0]
         day[0] += 1
         day[1] += int(digest[:15], 16)
-        rows.append(f"{identity}\t{stamp}\t{digest}\t{types}\t".encode())
-        rows.append(doc)
-    _shapes.latest = shape
+    shapes.latest = shape
     if unknown:
-        _shapes.learn(*unknown)
+        shapes.learn(*unknown)
+    if latest is not None:
+        result.newest = transcoder.EPOCH + timedelta(milliseconds=latest), newest
     result.rows = b"".join(rows).replace(b"\\", b"\\\\")
     result.odd = b"".join(odd)
-    result.count = len(rows) // 2
+    result.count = len(rows)
     result.rejected = len(documents) - result.count
     result.size = sum(map(len, documents))
     result.days = {day: (count, hashes) for day, (count, hashes) in days.items()}
@@ -380,34 +353,19 @@ def _encode(documents: Sequence[bytes], decoded: Sequence[dict[str, Any] | None]
     return result
 
 
-def _read_exactly(original: bytes) -> _One:
-    identity = identity_of(original)
+def _read_exactly(original: bytes, identity: str) -> _One:
     try:
         read = exact.read(original)
     except RecursionError:
-        return _One(identity, reasons=["it is nested too deep"])
+        return _One(reasons=["it is nested too deep"])
     except exact.BROKEN as error:
-        return _One(identity, reasons=[f"its BSON can't be decoded: {error}"])
+        return _One(reasons=[f"its BSON can't be decoded: {error}"])
     unusable = next((why for start, why in _UNUSABLE.items() if identity.startswith(start)), "")
     if unusable:
-        return _One(identity, reasons=[unusable])
+        return _One(reasons=[unusable])
     try:
-        doc = orjson.dumps(read.document, option=_FLAGS)
+        doc = orjson.dumps(read.document, option=FLAGS)
     except (orjson.JSONEncodeError, RecursionError) as error:
-        return _One(identity, reasons=[f"it can't be written as JSON: {error}"])
+        return _One(reasons=[f"it can't be written as JSON: {error}"])
     types = orjson.dumps(read.types, option=orjson.OPT_SORT_KEYS).decode() if read.types else ""
-    return _One(identity, doc, types, read.document.get(CLOCK), read.reasons)
-
-
-def _hook(value: Any) -> Any:
-    """What orjson can't write by itself, most frequent types first."""
-    kind = type(value)
-    if kind is ObjectId:
-        return value.binary.hex()
-    if kind is Decimal128:
-        return orjson.Fragment(decimals.to_text(value.bid))
-    if kind is Int64:
-        return int(value)
-    if kind is DBRef:
-        return dict(value.as_doc())  # as json_util has it, but for values that come here in turn
-    return json_util.default(value, _CANONICAL)
+    return _One(doc, types, read.document.get(CLOCK), read.reasons)

@@ -201,7 +201,7 @@ def test_fast_and_careful_path_write_the_same(many):
     originals = [bson.encode({"_id": i} | document) for i, document in enumerate(many)]
     for _ in range(4):  # by then their shapes are known
         part = encoding.encode(originals)
-    careful = encoding._encode(originals, [None] * len(originals))
+    careful = encoding.encode_exactly(originals)
     assert rows_of(part) == rows_of(careful)
     for name in ("hash_sum", "newest", "unclocked", "days", "size", "count"):
         assert getattr(part, name) == getattr(careful, name)

@@ -36,7 +36,7 @@ def shapes(monkeypatch) -> Shapes:
 
 
 def exactly(originals: list[bytes]) -> Slice:
-    return encoding._encode(originals, [None] * len(originals))
+    return encoding.encode_exactly(originals)
 
 
 def encode_as_known(originals: list[bytes]) -> Slice:
@@ -51,7 +51,7 @@ def reads_exactly(monkeypatch, originals: list[bytes]) -> int:
     read: list[bytes] = []
     one = encoding._read_exactly
     with monkeypatch.context() as patch:
-        patch.setattr(encoding, "_read_exactly", lambda data: read.append(data) or one(data))
+        patch.setattr(encoding, "_read_exactly", lambda *data: read.append(data[0]) or one(*data))
         encoding.encode(originals)
     return len(read)
 
