@@ -1,7 +1,7 @@
 r"""BSON documents to rows in Postgres' COPY text format. Pure: no server, no clock.
 
-A document of a shape that was met before (`shapes`) is written by `transcoder`, any other is read to
-the letter (`exact`). Documents go through in slices of some 32 KB, which stay in the processor's
+A document of a shape that was met before (`shapes`) is written by `transcoder`, any other is read
+to the letter (`exact`). Documents go through in slices of some 32 KB, which stay in the processor's
 cache: a whole 16 MB batch costs more.
 
 How a document is written (`doc`, jsonb), and what is then noted of a value in `_types`:

@@ -192,7 +192,7 @@ class _Dataset:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.observer.begin(self.name, mode, self.source.rough_count() if whole else None)
         begun = time.monotonic()
-        started = self.source.now()
+        started, count = self.source.now(), self.source.counting()
         loaded_at = datetime.now(UTC)
         if state.last_loaded_at:
             loaded_at = max(loaded_at, state.last_loaded_at + timedelta(microseconds=1))
@@ -206,7 +206,7 @@ class _Dataset:
                 batches = self.source.changed(overlap_start(since, self.overlap))
             self._read(batches, work.take)
             work.finish()
-            new = self._commit(state, work, started, whole=whole)
+            new = self._commit(state, work, started, count, whole=whole)
         except BaseException:
             files.discard()
             raise
@@ -235,14 +235,22 @@ class _Dataset:
                 take(documents)
                 self.observer.read(self.name, len(documents), sum(map(len, documents)))
 
-    def _commit(self, state: State, work: _Work, started: datetime, *, whole: bool) -> State:
+    def _commit(
+        self,
+        state: State,
+        work: _Work,
+        started: datetime,
+        count: Callable[[int], int],
+        *,
+        whole: bool,
+    ) -> State:
         files = work.files
         new = replace(
             state,
             live=work.live,
             quarantined=work.quarantined,
             days=work.days,
-            source_count=self.source.count(work.live + work.quarantined),
+            source_count=count(work.live + work.quarantined),
         )
         if work.tally.newest:
             at, identity = work.tally.newest

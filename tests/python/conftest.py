@@ -54,10 +54,11 @@ def pytest_sessionstart() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Processes that share the tests: one has all that need the warehouse, else by file."""
+    """Processes that share the tests: one has all that need the one warehouse, else by file."""
     for item in items:
-        needs_warehouse = "warehouse" in getattr(item, "fixturenames", ())
-        group = "warehouse" if needs_warehouse else str(item.path)
+        fixtures = getattr(item, "_fixtureinfo", None)
+        found = fixtures.name2fixturedefs.get("warehouse", ()) if fixtures else ()
+        group = "warehouse" if found and found[-1].scope == "session" else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
 
 

@@ -560,7 +560,8 @@ def test_killed_in_between_it_has_done_nothing_and_is_made_up_for(
     put(shop, ({"a": i} for i in range(10)))
     warehouse.load("orders")
     script = (
-        "from loaders import drift; from loaders.connections import open_postgres; "
+        "from loaders.drift import observe as drift; "
+        "from loaders.connections import open_postgres; "
         "from loaders.settings import Settings; "
         "drift.observe(open_postgres(Settings(), autocommit=True), 'orders')"
     )
@@ -588,7 +589,8 @@ def test_two_at_once_look_once(warehouse: Warehouse, shop: Shop) -> None:
     put(shop, ({"a": i} for i in range(10)))
     warehouse.load("orders")
     script = (
-        "from loaders import drift; from loaders.connections import open_postgres; "
+        "from loaders.drift import observe as drift; "
+        "from loaders.connections import open_postgres; "
         "from loaders.settings import Settings; "
         "print(drift.observe(open_postgres(Settings(), autocommit=True), 'orders') is not None)"
     )

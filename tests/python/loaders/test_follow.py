@@ -841,7 +841,10 @@ def test_stop_is_heeded_while_the_shop_is_busy(warehouse, shop):
     writer.start()
     try:
         with following(warehouse) as follower:
-            wait_until(lambda: saved_anything(warehouse) and len(warehouse.docs("orders")) > 150)
+            followed = (
+                "select count(*) > 0 from ops.load_runs where mode = 'follow' and inserted > 0"
+            )
+            wait_until(lambda: saved_anything(warehouse) and warehouse.one(followed))
             began = time.monotonic()
             status = follower.end()
             assert time.monotonic() - began < 5

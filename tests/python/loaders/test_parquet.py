@@ -330,7 +330,8 @@ def test_files_and_row_groups_are_bounded(shop, lake, monkeypatch):
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_collection(tmp_path):
     program = (
-        "import pathlib, sys; from loaders import parquet; from loaders.modes import Mode; "
+        "import pathlib, sys; from loaders.parquet import landing as parquet; "
+        "from loaders.modes import Mode; "
         "from loaders.settings import Settings; "
         "parquet.run(Settings(), [], Mode(sys.argv[1]), pathlib.Path(sys.argv[2])); "
         "print(pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
