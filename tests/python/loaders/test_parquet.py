@@ -356,7 +356,7 @@ def test_memory_does_not_grow_with_the_collection(tmp_path):
 
     for mode in ("full", "sweep"):  # the sweep makes the index first
         small, large = (peak(documents, mode) for documents in (20_000, 150_000))
-        assert large < 170
+        assert large < 200  # of which 105 are imports, Arrow above all
         assert large - small < 20
 
 
