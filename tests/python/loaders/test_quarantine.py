@@ -15,7 +15,7 @@ from bson import Decimal128
 from test_odd_documents import deep
 
 from loaders import quarantine
-from loaders.documents import decimals, encoding
+from loaders.documents import decimals, encoding, transcoder
 from loaders.files.cli import load_files
 from loaders.modes import Mode
 
@@ -116,6 +116,7 @@ def test_what_postgres_itself_refused_goes_in_when_the_encoder_is_mended(
 ):
     shop.orders.insert_many([{"_id": 1}, {"_id": 2, "n": Decimal128("1.50")}])
     with monkeypatch.context() as patch:
+        patch.setattr(transcoder, "row", transcoder.row_in_python)
         patch.setattr(decimals, "to_text", lambda bid: "1e200000")
         warehouse.load("orders")
         put(warehouse, {"_id": 3, "v": "fine"})
