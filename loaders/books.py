@@ -58,6 +58,7 @@ class State:
     last_loaded_at: datetime
     last_sweep_at: datetime | None
     raw_count: int | None
+    deleted_count: int | None
 
 
 @dataclass(slots=True, frozen=True)
@@ -180,6 +181,13 @@ def _raw_count(
     return batch.last.raw_count + counts.inserted + counts.revived - counts.deleted
 
 
+def _deleted_count(batch: Batch) -> int | None:
+    """Rows that are marked deleted; None where an earlier version didn't count them."""
+    before = 0 if batch.last is None else batch.last.deleted_count
+    counts = batch.counts
+    return None if before is None else before + counts.deleted - counts.revived
+
+
 def _raw_days(batch: Batch, since: datetime | None) -> Days:
     """Raw's side: rows that are live and not an older version of a quarantined document."""
     return days_of(
@@ -202,14 +210,13 @@ def days_of(batch: Batch, rows: str, since: datetime | None) -> Days:
     """
     found = batch.run(
         f"""
-        select coalesce(to_char(_source_ts, 'YYYY-MM-DD'), ''), count(*),
-            {HASH_SUM.format("_doc_hash")}
+        select (_source_ts at time zone 'UTC')::date, count(*), {HASH_SUM.format("_doc_hash")}
         from {rows} and (_source_ts >= {{since}} or _source_ts is null)
         group by 1
         """,  # noqa: S608 -- texts of this package
         since=sql.Literal(since if since else "-infinity"),
     ).fetchall()
-    return {day: (count, int(hashes)) for day, count, hashes in found}
+    return {day.isoformat() if day else "": (count, int(hashes)) for day, count, hashes in found}
 
 
 def _reconcile(batch: Batch, source: Days, raw: Days, since: datetime | None) -> int:
@@ -246,8 +253,9 @@ def _write_watermark(
     batch.run(
         """
         insert into ops.watermarks as kept
-            (collection, watermark_ts, watermark_id, last_loaded_at, last_sweep_at, raw_count)
-        values ({collection}, {ts}, {id}, {at}, {sweep}, {raw_count})
+            (collection, watermark_ts, watermark_id, last_loaded_at, last_sweep_at, raw_count,
+                deleted_count)
+        values ({collection}, {ts}, {id}, {at}, {sweep}, {raw_count}, {deleted_count})
         on conflict (collection) do update set
             watermark_ts = greatest(kept.watermark_ts, excluded.watermark_ts),
             watermark_id = case when excluded.watermark_ts >= kept.watermark_ts
@@ -255,12 +263,13 @@ def _write_watermark(
                 then excluded.watermark_id else kept.watermark_id end,
             last_loaded_at = excluded.last_loaded_at,
             last_sweep_at = coalesce(excluded.last_sweep_at, kept.last_sweep_at),
-            raw_count = excluded.raw_count
+            raw_count = excluded.raw_count, deleted_count = excluded.deleted_count
         """,
         ts=sql.Literal(watermark[0] if watermark else None),
         id=sql.Literal(watermark[1] if watermark else None),
         sweep=sql.Literal(batch.started_at if is_complete else None),
         raw_count=sql.Literal(raw_count),
+        deleted_count=sql.Literal(_deleted_count(batch)),
     )
 
 

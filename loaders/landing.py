@@ -177,14 +177,16 @@ class Batch:
         )
 
     def _upsert(self, arrived: sql.Identifier) -> None:
-        # counted first: afterwards it can't be told any more
-        revived = self.count(
-            """
-            select count(*) from {table} as raw inner join {arrived} as arrived using (_id)
-            where raw._deleted_at is not null
-            """,
-            arrived=arrived,
-        )
+        revived = 0
+        if self.last is None or self.last.deleted_count != 0 or self.counts.deleted:
+            # counted first: afterwards it can't be told any more
+            revived = self.count(
+                """
+                select count(*) from {table} as raw inner join {arrived} as arrived using (_id)
+                where raw._deleted_at is not null
+                """,
+                arrived=arrived,
+            )
         updated = self.changes(
             """
             update {table} as raw
@@ -341,8 +343,8 @@ def open_batch(
     with conn.transaction():
         lock(conn, collection, "xact_")
         row = conn.execute(
-            "select watermark_ts, last_loaded_at, last_sweep_at, raw_count from ops.watermarks "
-            "where collection = %s",
+            "select watermark_ts, last_loaded_at, last_sweep_at, raw_count, deleted_count "
+            "from ops.watermarks where collection = %s",
             [collection],
         ).fetchone()
         last = State(*row) if row else None

@@ -59,6 +59,7 @@ create table if not exists ops.watermarks (
     last_sweep_at   timestamptz
 );
 alter table ops.watermarks add column if not exists raw_count bigint;
+alter table ops.watermarks add column if not exists deleted_count bigint;
 comment on table ops.watermarks is
     'How far each collection was read; last_sweep_at is the last time that all of it was.';
 
