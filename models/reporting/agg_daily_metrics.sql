@@ -50,7 +50,11 @@ money as (
         sum(case when entry_type = 'gift_card' then amount else 0 end) as gift_card_amount,
         -sum(case when entry_type in ('cogs', 'cogs_return') then amount else 0 end) as cogs_amount,
         -sum(case when entry_type = 'payment_fee' then amount else 0 end) as payment_fee_amount,
+        -sum(case when entry_type = 'payment_fee_estimate' then amount else 0 end) as estimated_payment_fee_amount,
         -sum(case when entry_type = 'shipping_cost' then amount else 0 end) as shipping_cost_amount,
+        -sum(case when entry_type = 'fulfilment' then amount else 0 end) as fulfilment_cost_amount,
+        -sum(case when entry_type = 'packaging' then amount else 0 end) as packaging_cost_amount,
+        -sum(case when entry_type = 'return_handling' then amount else 0 end) as return_handling_cost_amount,
         sum(case when entry_type = 'sale' then quantity else 0 end) as units,
         -sum(case when entry_type = 'return' then quantity else 0 end) as returned_units,
         count(distinct case when entry_type = 'return' then order_id end) as returned_orders
@@ -222,7 +226,11 @@ daily as (
         coalesce(money.gift_card_amount, 0) as gift_card_amount,
         coalesce(money.cogs_amount, 0) as cogs_amount,
         coalesce(money.payment_fee_amount, 0) as payment_fee_amount,
+        coalesce(money.estimated_payment_fee_amount, 0) as estimated_payment_fee_amount,
         coalesce(money.shipping_cost_amount, 0) as shipping_cost_amount,
+        coalesce(money.fulfilment_cost_amount, 0) as fulfilment_cost_amount,
+        coalesce(money.packaging_cost_amount, 0) as packaging_cost_amount,
+        coalesce(money.return_handling_cost_amount, 0) as return_handling_cost_amount,
         coalesce(costs.marketing_spend_amount, 0) as marketing_spend_amount,
         coalesce(costs.overhead_amount, 0) as overhead_amount,
         coalesce(order_basis.order_basis_returns_amount, 0) as order_basis_returns_amount,
@@ -274,7 +282,13 @@ derived as (
         gross_sales_amount - discount_amount - returns_amount as net_sales_amount,
         gross_sales_amount - discount_amount - returns_amount + shipping_amount + tax_amount as total_sales_amount,
         -- what is lost on goodwill, fees, bad debt and donations is a cost
-        payment_fee_amount + shipping_cost_amount - adjustment_amount as variable_cost_amount
+        payment_fee_amount
+        + estimated_payment_fee_amount
+        + shipping_cost_amount
+        + fulfilment_cost_amount
+        + packaging_cost_amount
+        + return_handling_cost_amount
+        - adjustment_amount as variable_cost_amount
     from daily
 
 ),
@@ -317,9 +331,21 @@ final as (
         cast(windowed.cogs_amount as {{ type_money() }}) as cogs_amount,
         cast(windowed.net_sales_amount - windowed.cogs_amount as {{ type_money() }}) as gross_profit_amount,
         cast(windowed.payment_fee_amount as {{ type_money() }}) as payment_fee_amount,
+        cast(windowed.estimated_payment_fee_amount as {{ type_money() }}) as estimated_payment_fee_amount,
         cast(windowed.shipping_cost_amount as {{ type_money() }}) as shipping_cost_amount,
+        cast(windowed.fulfilment_cost_amount as {{ type_money() }}) as fulfilment_cost_amount,
+        cast(windowed.packaging_cost_amount as {{ type_money() }}) as packaging_cost_amount,
+        cast(windowed.return_handling_cost_amount as {{ type_money() }}) as return_handling_cost_amount,
         cast(windowed.variable_cost_amount as {{ type_money() }}) as variable_cost_amount,
+        cast(
+            windowed.net_sales_amount + windowed.shipping_amount - windowed.cogs_amount
+            - windowed.variable_cost_amount as {{ type_money() }}
+        ) as cm2_amount,
         cast(windowed.marketing_spend_amount as {{ type_money() }}) as marketing_spend_amount,
+        cast(
+            windowed.net_sales_amount + windowed.shipping_amount - windowed.cogs_amount
+            - windowed.variable_cost_amount - windowed.marketing_spend_amount as {{ type_money() }}
+        ) as cm3_amount,
         cast(windowed.overhead_amount as {{ type_money() }}) as overhead_amount,
         cast(
             windowed.cogs_amount + windowed.variable_cost_amount + windowed.marketing_spend_amount
@@ -336,6 +362,17 @@ final as (
             case when windowed.demand_amount <> 0 then windowed.costed_demand_amount / windowed.demand_amount end
             as numeric(9, 6)
         ) as cost_coverage,
+        -- an unknown cost is not a cost of 0: no margin is told where too few costs are known
+        cast(
+            case
+                when
+                    windowed.net_sales_amount <> 0
+                    and windowed.demand_amount > 0
+                    and windowed.costed_demand_amount
+                    >= {{ var('least_cost_coverage', 0.8) }} * windowed.demand_amount
+                    then (windowed.net_sales_amount - windowed.cogs_amount) / windowed.net_sales_amount
+            end as numeric(20, 6)
+        ) as gross_margin,
         cast(windowed.order_basis_returns_amount as {{ type_money() }}) as order_basis_returns_amount,
         cast(windowed.order_basis_net_sales_amount as {{ type_money() }}) as order_basis_net_sales_amount,
         cast(windowed.order_basis_total_sales_amount as {{ type_money() }}) as order_basis_total_sales_amount,

@@ -53,6 +53,12 @@ payments as (
 
 ),
 
+costs as (
+
+    select * from {{ ref('int_order_costs') }}
+
+),
+
 refunds as (
 
     select * from {{ ref('int_refunds_priced') }}
@@ -95,6 +101,19 @@ payment_totals as (
         order_id,
         sum(fee_amount) as payment_fee_amount
     from payments
+    group by order_id
+
+),
+
+cost_totals as (
+
+    select
+        order_id,
+        sum(case when cost_type = 'payment_fee' then cost_amount else 0 end) as estimated_payment_fee_amount,
+        sum(case when cost_type = 'fulfilment' then cost_amount else 0 end) as fulfilment_cost_amount,
+        sum(case when cost_type = 'packaging' then cost_amount else 0 end) as packaging_cost_amount,
+        sum(case when cost_type = 'return_handling' then cost_amount else 0 end) as return_handling_cost_amount
+    from costs
     group by order_id
 
 ),
@@ -181,7 +200,11 @@ joined as (
             when item_totals.demand_amount <> 0 then item_totals.costed_demand_amount / item_totals.demand_amount
         end as cost_coverage,
         coalesce(payment_totals.payment_fee_amount, 0) as payment_fee_amount,
+        coalesce(cost_totals.estimated_payment_fee_amount, 0) as estimated_payment_fee_amount,
         coalesce(charges.shipping_cost_amount, 0) as shipping_cost_amount,
+        coalesce(cost_totals.fulfilment_cost_amount, 0) as fulfilment_cost_amount,
+        coalesce(cost_totals.packaging_cost_amount, 0) as packaging_cost_amount,
+        coalesce(cost_totals.return_handling_cost_amount, 0) as return_handling_cost_amount,
         coalesce(charges.paid_amount, 0) as paid_amount,
         coalesce(charges.difference_amount, 0) as difference_amount,
         coalesce(charges.paid_presentment, 0) as paid_presentment,
@@ -201,6 +224,8 @@ joined as (
         on orders.order_id = charges.order_id
     left join payment_totals
         on orders.order_id = payment_totals.order_id
+    left join cost_totals
+        on orders.order_id = cost_totals.order_id
     left join channels
         on orders.order_id = channels.order_id
     left join places
@@ -216,6 +241,23 @@ joined as (
 
 ),
 
+-- what is lost on goodwill, fees, bad debt and donations is a cost
+margined as (
+
+    select
+        *,
+        payment_fee_amount
+        + estimated_payment_fee_amount
+        + shipping_cost_amount
+        + fulfilment_cost_amount
+        + packaging_cost_amount
+        + return_handling_cost_amount
+        - adjustment_amount as variable_cost_amount,
+        gross_sales_amount - discount_amount - returns_amount - coalesce(cogs_amount, 0) as gross_profit_amount
+    from joined
+
+),
+
 -- excluded orders take no place in a customer's sequence; refunded ones do: the customer did order
 sequenced as (
 
@@ -228,7 +270,7 @@ sequenced as (
                     order by ordered_at asc nulls last, order_id asc
                 )
         end as order_seq
-    from joined
+    from margined
 
 ),
 
@@ -272,7 +314,14 @@ final as (
         cast(gift_card_amount as {{ type_money() }}) as gift_card_amount,
         cast(cogs_amount as {{ type_money() }}) as cogs_amount,
         cast(payment_fee_amount as {{ type_money() }}) as payment_fee_amount,
+        cast(estimated_payment_fee_amount as {{ type_money() }}) as estimated_payment_fee_amount,
         cast(shipping_cost_amount as {{ type_money() }}) as shipping_cost_amount,
+        cast(fulfilment_cost_amount as {{ type_money() }}) as fulfilment_cost_amount,
+        cast(packaging_cost_amount as {{ type_money() }}) as packaging_cost_amount,
+        cast(return_handling_cost_amount as {{ type_money() }}) as return_handling_cost_amount,
+        cast(variable_cost_amount as {{ type_money() }}) as variable_cost_amount,
+        cast(gross_profit_amount as {{ type_money() }}) as gross_profit_amount,
+        cast(gross_profit_amount + shipping_amount - variable_cost_amount as {{ type_money() }}) as cm2_amount,
         cast(paid_amount as {{ type_money() }}) as paid_amount,
         cast(difference_amount as {{ type_money() }}) as difference_amount,
         cast(cost_coverage as numeric(9, 6)) as cost_coverage,

@@ -2,8 +2,9 @@
 --
 -- `amount` is in the store's currency; + is income, − is a reduction or a cost. A refund is filed under
 -- its own day (`event_date`) and its order's day (`order_date`): the first gives the event basis, the
--- second the order basis. A payment's fee is filed under the day of the payment; the cost of goods and of
--- shipping under the order's day, beside the sale that they belong to.
+-- second the order basis. A payment's fee is filed under the day of the payment; the cost of goods, of
+-- shipping and of fulfilment under the order's day, beside the sale that they belong to; the handling of
+-- a return under the refund's.
 with
 
 orders as (
@@ -33,6 +34,12 @@ charges as (
 payment_fees as (
 
     select * from {{ ref('int_payment_fees') }}
+
+),
+
+costs as (
+
+    select * from {{ ref('int_order_costs') }}
 
 ),
 
@@ -330,6 +337,27 @@ entries as (
     from payment_fees
     inner join orders
         on payment_fees.order_id = orders.order_id
+
+    union all
+
+    select
+        case when costs.cost_type = 'payment_fee' then 'payment_fee_estimate' else costs.cost_type end as entry_type,
+        costs.source_type,
+        costs.source_key,
+        costs.order_id,
+        cast(null as {{ dbt.type_string() }}) as order_item_key,
+        coalesce(costs.refund_id, orders.order_no) as source_document_no,
+        cast(null as {{ dbt.type_string() }}) as source_line_id,
+        cast(null as {{ dbt.type_string() }}) as line_kind,
+        -costs.cost_amount as amount,
+        cast(null as {{ dbt.type_numeric() }}) as amount_presentment,
+        cast(null as {{ dbt.type_numeric() }}) as quantity,
+        false as is_source_line,
+        costs.event_date,
+        costs.event_at
+    from costs
+    inner join orders
+        on costs.order_id = orders.order_id
 
     union all
 

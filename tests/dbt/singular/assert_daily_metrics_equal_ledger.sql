@@ -9,7 +9,16 @@ ledger as (
         sum(case when entry_type = 'tax' then amount else 0 end) as tax_amount,
         sum(case when entry_type = 'adjustment' then amount else 0 end) as adjustment_amount,
         -sum(case when entry_type in ('cogs', 'cogs_return') then amount else 0 end) as cogs_amount,
-        -sum(case when entry_type in ('payment_fee', 'shipping_cost') then amount else 0 end) as fees_amount
+        -sum(
+            case
+                when
+                    entry_type in (
+                        'payment_fee', 'payment_fee_estimate', 'shipping_cost', 'fulfilment', 'packaging', 'return_handling'
+                    )
+                    then amount
+                else 0
+            end
+        ) as fees_amount
     from {{ ref('fct_sales_ledger') }}
     where is_countable
 
@@ -24,7 +33,7 @@ daily as (
         sum(tax_amount) as tax_amount,
         sum(adjustment_amount) as adjustment_amount,
         sum(cogs_amount) as cogs_amount,
-        sum(payment_fee_amount + shipping_cost_amount) as fees_amount
+        sum(variable_cost_amount + adjustment_amount) as fees_amount
     from {{ ref('agg_daily_metrics') }}
 
 )

@@ -15,7 +15,14 @@ ledger as (
         sum(case when entry_type = 'gift_card' then amount else 0 end) as gift_card_amount,
         -sum(case when entry_type in ('cogs', 'cogs_return') then amount else 0 end) as cogs_amount,
         -sum(case when entry_type = 'payment_fee' then amount else 0 end) as payment_fee_amount,
-        -sum(case when entry_type = 'shipping_cost' then amount else 0 end) as shipping_cost_amount
+        -sum(case when entry_type = 'shipping_cost' then amount else 0 end) as shipping_cost_amount,
+        -sum(case when entry_type = 'payment_fee_estimate' then amount else 0 end) as estimated_payment_fee_amount,
+        -sum(case when entry_type = 'fulfilment' then amount else 0 end) as fulfilment_cost_amount,
+        -sum(case when entry_type = 'packaging' then amount else 0 end) as packaging_cost_amount,
+        -sum(case when entry_type = 'return_handling' then amount else 0 end) as return_handling_cost_amount,
+        -- everything but what passes through, is owed or is in no metric
+        sum(case when entry_type not in ('tax', 'gift_card', 'test', 'total_difference') then amount else 0 end)
+            as cm2_amount
     from {{ ref('fct_sales_ledger') }}
     group by order_id
 
@@ -37,3 +44,8 @@ where
     or coalesce(orders.cogs_amount, 0) <> coalesce(ledger.cogs_amount, 0)
     or orders.payment_fee_amount <> coalesce(ledger.payment_fee_amount, 0)
     or orders.shipping_cost_amount <> coalesce(ledger.shipping_cost_amount, 0)
+    or orders.estimated_payment_fee_amount <> coalesce(ledger.estimated_payment_fee_amount, 0)
+    or orders.fulfilment_cost_amount <> coalesce(ledger.fulfilment_cost_amount, 0)
+    or orders.packaging_cost_amount <> coalesce(ledger.packaging_cost_amount, 0)
+    or orders.return_handling_cost_amount <> coalesce(ledger.return_handling_cost_amount, 0)
+    or orders.cm2_amount <> coalesce(ledger.cm2_amount, 0)
