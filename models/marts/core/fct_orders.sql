@@ -286,6 +286,7 @@ final as (
         payment_method_key,
         geography_key,
         campaign_id,
+        case when device is not null then {{ surrogate_key(['device']) }} else '-1' end as device_key,
         duplicate_of_order_id,
         status,
         exclusion_reason,

@@ -1,0 +1,45 @@
+-- One row per kind of device that any order or session names, plus the unknown member '-1'.
+with
+
+orders as (
+
+    select * from {{ ref('stg_shop__orders') }}
+
+),
+
+sessions as (
+
+    select * from {{ ref('stg_shop__sessions') }}
+
+),
+
+devices as (
+
+    select device from orders
+    where device is not null
+
+    union
+
+    select device from sessions
+    where device is not null
+
+),
+
+final as (
+
+    select
+        {{ surrogate_key(['device']) }} as device_key,
+        device,
+        device in ('mobile', 'phone', 'smartphone', 'tablet') as is_handheld
+    from devices
+
+    union all
+
+    select
+        '-1' as device_key,
+        'unknown' as device,
+        cast(null as {{ dbt.type_boolean() }}) as is_handheld
+
+)
+
+select * from final
