@@ -1,9 +1,18 @@
 -- One row per payment entry of an order; a webhook delivered twice is marked, its first entry counts.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['payment_key'],
+    meta={'entity': 'order', 'entity_column': 'order_id'},
+    indexes=[{'columns': ['order_id']}],
+) }}
+
 with
 
 payments as (
 
     select * from {{ ref('stg_shop__payments') }}
+    where {{ is_touched('order_id') }}
 
 ),
 

@@ -251,3 +251,39 @@ def test_macros_are_documented_and_one_a_file(manifest):
         and not (ROOT / macro.original_file_path).read_text().startswith("{#")
     ]
     assert wrong == []
+
+
+def test_incremental_models_know_what_their_parents_change(manifest, models):
+    """A parent logs what it changes, is a seed, or is named with the reason why it need not."""
+
+    def by_entity(node):
+        return node.config.get("incremental_strategy") == "by_entity"
+
+    def is_known(parent):
+        return parent.resource_type == "seed" or (
+            parent.resource_type == "model"
+            and parent.config.materialized == "incremental"
+            and parent.config.get("incremental_strategy") in ("by_document", "by_entity")
+        )
+
+    nodes = {**manifest.nodes, **manifest.sources}
+    wrong = [
+        (model.name, parent.name)
+        for model in models
+        # without an entity's column a model is computed as a whole, whatever it reads
+        if by_entity(model) and model.config.meta.get("entity_column")
+        for parent in (nodes[name] for name in model.depends_on.nodes)
+        if not is_known(parent)
+        and len(model.config.meta.get("untracked", {}).get(parent.name, "")) < 20
+    ]
+    assert wrong == []
+
+
+def test_incremental_models_read_only_touched_rows(models):
+    wrong = [
+        model.name
+        for model in models
+        if model.config.get("incremental_strategy") == "by_entity"
+        and bool(model.config.meta.get("entity_column")) != ("is_touched(" in model.raw_code)
+    ]
+    assert wrong == []

@@ -1,0 +1,63 @@
+{% macro get_incremental_by_entity_sql(arg_dict) -%}
+    {{- return(adapter.dispatch('get_incremental_by_entity_sql', 'ledgerline')(arg_dict)) -}}
+{%- endmacro %}
+
+{#-
+    The temporary table holds the new rows of the touched entities. Keys of which a row came, went or
+    differs are replaced and logged; the others are left alone, so that a recomputation that changes
+    nothing costs its reading and goes no further. Equal is what `except` calls equal: nulls are.
+-#}
+{% macro postgres__get_incremental_by_entity_sql(arg_dict) -%}
+    {%- set target = arg_dict['target_relation'] -%}
+    {%- set rows = arg_dict['temp_relation'] -%}
+    {%- set keys = [arg_dict['unique_key']] if arg_dict['unique_key'] is string else arg_dict['unique_key'] -%}
+    {%- set key = keys | join(', ') -%}
+    {%- set columns = arg_dict['dest_columns'] | map(attribute='quoted') | join(', ') -%}
+    {%- set entity_column = (config.get('meta') or {}).get('entity_column') -%}
+    {%- set state = load_result('touched_state')['response'] | string -%}
+    {%- set pairs = touched_columns(config) -%}
+    {%- if not keys -%}
+        {{ exceptions.raise_compiler_error("incremental_strategy by_entity needs unique_key: the columns of the grain") }}
+    {%- endif -%}
+    {%- set old_rows -%}
+        select {{ columns }}
+        from {{ target }}
+        {% if state == 'some' -%}
+        where {{ entity_column }} in (select touched_entities.entity_id from touched_entities)
+        {%- endif %}
+    {%- endset -%}
+    {%- if state == 'none' -%}
+        select 'nothing was touched'
+    {%- else -%}
+        analyze {{ rows }};
+
+        create temporary table changed_rows on commit drop as
+        (
+            {{ old_rows }}
+            except all
+            select {{ columns }}
+            from {{ rows }}
+        )
+        union all
+        (
+            select {{ columns }}
+            from {{ rows }}
+            except all
+            {{ old_rows }}
+        );
+
+        analyze changed_rows;
+
+        {% if pairs -%}
+        {{ log_touches('changed_rows', pairs) }};
+        {%- endif %}
+
+        delete from {{ target }}
+        where ({{ key }}) in (select {{ key }} from changed_rows);
+
+        insert into {{ target }} ({{ columns }})
+        select {{ columns }}
+        from {{ rows }}
+        where ({{ key }}) in (select {{ key }} from changed_rows)
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,3 @@
+{% macro touch_log(table) -%}
+    {{- return(api.Relation.create(database=target.database, schema='ops', identifier=table)) -}}
+{%- endmacro %}

@@ -1,0 +1,67 @@
+{#
+    A model's SQL narrowed to the touched entities. Takes the model's lock (a second build waits), notes
+    the marks, gathers the touched entities in a temporary table and says in the statement result
+    'touched_state' whether that is none, some or all of them.
+#}
+{% macro touched_rows_only(sql) -%}
+    {%- set meta = config.get('meta') or {} -%}
+    {%- set is_whole = not meta.get('entity_column') -%}
+    {%- set untracked = parent_nodes(model)['untracked'] | length > 0 -%}
+    {%- set entity = meta.get('entity', '') -%}
+    {%- call statement('touched', fetch_result=True) -%}
+        lock table {{ this }} in share row exclusive mode;
+
+        {{ mark_built(sql) }};
+
+        create temporary table touched_keys on commit drop as
+        select distinct
+            touched.entity,
+            touched.entity_id
+        from {{ touch_log('touched') }} as touched
+        inner join touched_edges
+            on
+                touched.model = touched_edges.parent
+                and touched.touch_id > touched_edges.built_touch_id
+                and touched.touch_id <= touched_edges.touch_id
+        where not exists (select 1 from touched_edges where is_all);
+
+        analyze touched_keys;
+
+        create temporary table touched_entities on commit drop as
+        select cast(touched_keys.entity_id as {{ entity_type(entity) }}) as entity_id
+        from touched_keys
+        where touched_keys.entity = '{{ entity }}'
+        {%- for expansion in meta.get('touched_also', []) %}
+        union
+        select cast(also.entity_id as {{ entity_type(entity) }}) as entity_id
+        from (
+            {{ render(expansion) }}
+        ) as also (entity_id)
+        where also.entity_id is not null
+        {%- endfor %};
+
+        create unique index on touched_entities (entity_id);
+        analyze touched_entities;
+
+        select
+            case
+                when {{ 'true' if untracked else 'false' }} or (select bool_or(is_all) from touched_edges) then 'all'
+                when not exists (select 1 from {{ 'touched_keys' if is_whole else 'touched_entities' }}) then 'none'
+                else '{{ "all" if is_whole else "some" }}'
+            end as state
+    {%- endcall -%}
+    {%- set state = load_result('touched')['data'][0][0] -%}
+    {#- dbt hands out a result once; the strategy asks again -#}
+    {%- do store_raw_result('touched_state', message=state) -%}
+    {%- if state == 'some' -%}
+        {{- return(modules.re.sub(
+            'true /[*]is_touched:(.*?):[*]/',
+            '\\1 in (select touched_entities.entity_id from touched_entities)',
+            sql
+        )) -}}
+    {%- elif state == 'all' -%}
+        {{- return(sql) -}}
+    {%- endif -%}
+    {#- nothing is read where the limit is 0 -#}
+    {{- return('select * from (\n' ~ sql ~ '\n) as untouched limit 0') -}}
+{%- endmacro %}

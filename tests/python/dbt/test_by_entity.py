@@ -1,0 +1,280 @@
+"""The incremental strategy by_entity, on a chain of three models: lines, orders, customers."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from databases import create_database, drop_database
+from dbt.cli.main import dbtRunner
+
+from loaders.settings import ROOT, Settings
+
+pytestmark = [pytest.mark.servers, pytest.mark.dbt]
+
+BY_ENTITY = "materialized='incremental', incremental_strategy='by_entity', on_schema_change='fail'"
+MODELS = {
+    # reads what logs nothing: computed as a whole, its differences are written and logged
+    "lines": f"""
+        {{{{ config({BY_ENTITY}, unique_key=['line_id'], meta={{
+            'touches': {{'order': 'order_id'}},
+        }}) }}}}
+        select line_id, order_id, customer, amount from {{{{ source('shop', 'lines') }}}}
+    """,
+    "orders": f"""
+        {{{{ config({BY_ENTITY}, unique_key=['order_id'], meta={{
+            'entity': 'order', 'entity_column': 'order_id', 'touches': {{'customer': 'customer'}},
+            'touched_also': [
+                "select order_id from {{{{ ref('lines') }}}}"
+                ~ " where cast(amount as text) in {{{{ touched('price') }}}}",
+            ],
+        }}) }}}}
+        select
+            lines.order_id,
+            max(lines.customer) as customer,
+            sum(lines.amount * rates.rate) as amount
+        from {{{{ ref('lines') }}}} as lines
+        cross join {{{{ ref('rates') }}}} as rates
+        where {{{{ is_touched('lines.order_id') }}}}
+        group by lines.order_id
+    """,
+    "customers": f"""
+        {{{{ config({BY_ENTITY}, unique_key=['customer'], meta={{
+            'entity': 'customer', 'entity_column': 'customer',
+        }}) }}}}
+        select customer, sum(amount) as amount, count(*) as orders
+        from {{{{ ref('orders') }}}}
+        where {{{{ is_touched('customer') }}}}
+        group by customer
+    """,
+}
+SOURCES = """
+version: 2
+sources:
+  - name: shop
+    tables:
+      - name: lines
+"""
+SHOP = """
+    drop schema if exists shop cascade;
+    drop schema if exists ops cascade;
+    drop schema if exists marts cascade;
+    create schema shop;
+    create table shop.lines (line_id text, order_id text, customer text, amount integer);
+    insert into shop.lines values
+        ('1', 'a', 'ann', 1), ('2', 'a', 'ann', 2), ('3', 'b', 'ann', 4), ('4', 'c', 'bob', 8);
+"""
+
+
+class Chain:
+    """The small project and its database."""
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.manifest: Any = None
+
+    def dbt(self, command: str, *arguments: str, success: bool = True) -> None:
+        """Run dbt; a changed file is seen only after `parse`."""
+        runner = dbtRunner(manifest=None if command == "parse" else self.manifest)
+        folders = ["--project-dir", str(self.folder), "--target-path", str(self.folder / "target")]
+        logs = ["--log-path", str(self.folder / "logs"), "--quiet"]
+        profiles = ["--profiles-dir", os.environ["DBT_PROFILES_DIR"]]
+        done = runner.invoke([command, *arguments, *folders, *profiles, *logs])
+        errors = [r.message for r in getattr(done.result, "results", []) if r.status == "error"]
+        assert done.success is success, (done.exception, errors)
+        if command == "parse":
+            self.manifest = done.result
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(**self.settings.postgres(), autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def customers(self) -> dict[str, tuple[int, int]]:
+        """{customer: (amount, orders)}."""
+        return {c: (int(a), n) for c, a, n in self.rows("select * from marts.customers")}
+
+    def log(self) -> set[tuple[str, str, str]]:
+        return set(self.rows("select model, entity, entity_id from ops.touched"))
+
+
+@pytest.fixture(scope="module")
+def project(
+    servers: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], Chain]]:
+    """Writes the small project; the same macros, the same name."""
+    name = f"by_entity_{secrets.token_hex(4)}"
+    create_database(servers, name)
+    folder = tmp_path_factory.mktemp("by_entity")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POSTGRES_DB", name)
+        shutil.copytree(ROOT / "macros", folder / "macros")
+        for path in (folder / "macros").glob("*.yml"):
+            path.unlink()
+        (folder / "models").mkdir()
+        (folder / "seeds").mkdir()
+        project_file = (ROOT / "dbt_project.yml").read_text().split("\nmodels:")[0]
+        (folder / "dbt_project.yml").write_text(
+            project_file + "\nmodels:\n  ledgerline:\n    +schema: marts\n"
+            "seeds:\n  ledgerline:\n    +schema: marts\n"
+        )
+        chain = Chain(folder, Settings())
+        written: dict[str, str] = {}
+
+        def fresh() -> Chain:
+            files = {f"models/{model}.sql": sql for model, sql in MODELS.items()}
+            files |= {"models/sources.yml": SOURCES, "seeds/rates.csv": "rate\n1\n"}
+            now = {name: (folder / name).read_text() for name in files if (folder / name).exists()}
+            if now != files or not written:
+                for name, text in files.items():
+                    (folder / name).write_text(text)
+                chain.dbt("parse")
+                written.update(files)
+            return chain
+
+        yield fresh
+    drop_database(servers, name)
+
+
+@pytest.fixture
+def chain(project: Callable[[], Chain]) -> Chain:
+    """The chain, built once."""
+    chain = project()
+    chain.rows(SHOP)
+    chain.dbt("build")
+    assert chain.customers() == {"ann": (7, 2), "bob": (8, 1)}
+    return chain
+
+
+def test_a_first_build_leaves_nothing_to_take_over(chain: Chain) -> None:
+    # what nobody reads is forgotten, what the children took over as well
+    assert chain.log() == set()
+    assert chain.rows("select count(*) from ops.built") == [(6,)]
+
+
+def test_a_moved_entity_leaves_the_old_parent_too(chain: Chain) -> None:
+    chain.rows("update shop.lines set customer = 'bob' where order_id = 'b'")
+    chain.dbt("build")
+    assert chain.customers() == {"ann": (3, 1), "bob": (12, 2)}
+
+
+def test_an_entity_that_vanished_is_gone(chain: Chain) -> None:
+    chain.rows("delete from shop.lines where order_id = 'c'")
+    chain.dbt("build")
+    assert chain.customers() == {"ann": (7, 2)}
+    assert chain.rows("select count(*) from marts.orders where order_id = 'c'") == [(0,)]
+
+
+def test_only_touched_entities_are_computed(chain: Chain) -> None:
+    chain.rows("update marts.customers set amount = 1000 + amount")
+    chain.rows("insert into shop.lines values ('5', 'd', 'bob', 16)")
+    chain.dbt("build")
+    assert chain.customers() == {"ann": (1007, 2), "bob": (24, 2)}
+
+
+def test_a_recomputation_that_changes_nothing_goes_no_further(chain: Chain) -> None:
+    chain.rows("update marts.customers set amount = 1000")
+    # the sum stays
+    chain.rows("update shop.lines set amount = 3 - amount::int where order_id = 'a'")
+    chain.dbt("build", "--select", "lines orders")
+    assert chain.log() == set()
+    chain.dbt("build")
+    assert chain.customers() == {"ann": (1000, 2), "bob": (1000, 1)}
+
+
+def test_a_build_that_stopped_between_models_goes_on_where_it_was(chain: Chain) -> None:
+    chain.rows("update shop.lines set customer = 'bob' where order_id = 'b'")
+    chain.dbt("run", "--select", "lines")
+    chain.rows("alter table marts.orders add constraint no_bob check (customer <> 'bob') not valid")
+    chain.dbt("run", success=False)
+    assert chain.customers() == {"ann": (7, 2), "bob": (8, 1)}
+    chain.rows("alter table marts.orders drop constraint no_bob")
+    chain.dbt("run")
+    assert chain.customers() == {"ann": (3, 1), "bob": (12, 2)}
+
+
+def test_a_model_built_alone_takes_over_what_its_parents_have(chain: Chain) -> None:
+    chain.rows("insert into shop.lines values ('5', 'd', 'cy', 16)")
+    chain.dbt("run", "--select", "customers")
+    assert "cy" not in chain.customers()
+    chain.dbt("run", "--select", "lines")
+    chain.dbt("run", "--select", "customers")
+    assert "cy" not in chain.customers()
+    chain.dbt("run", "--select", "orders")
+    chain.dbt("run", "--select", "customers")
+    assert chain.customers()["cy"] == (16, 1)
+
+
+def test_a_parent_built_from_nothing_touches_everything(chain: Chain) -> None:
+    chain.rows("update marts.customers set amount = 1000")
+    chain.dbt("run", "--select", "orders", "--full-refresh")
+    assert chain.log() == {("orders", "*", "*")}
+    chain.dbt("run")
+    assert chain.customers() == {"ann": (7, 2), "bob": (8, 1)}
+    assert chain.log() == set()
+
+
+def test_touches_are_kept_until_all_have_taken_them_over(chain: Chain) -> None:
+    for line in (5, 6):
+        chain.rows(f"insert into shop.lines values ('{line}', 'd{line}', 'cy', 16)")
+        chain.dbt("run", "--select", "lines orders")
+    assert {entry for entry in chain.log() if entry[1] == "customer"} == {
+        ("orders", "customer", "cy")
+    }
+    assert {entry[2] for entry in chain.log() if entry[1] == "order"} == {"d5", "d6"}
+    chain.dbt("run", "--select", "customers")
+    assert chain.log() == set()
+    assert chain.customers()["cy"] == (32, 2)
+
+
+def test_a_changed_seed_or_model_is_computed_anew(chain: Chain) -> None:
+    (chain.folder / "seeds/rates.csv").write_text("rate\n10\n")
+    chain.dbt("parse")
+    chain.dbt("build")
+    assert chain.customers() == {"ann": (70, 2), "bob": (80, 1)}
+    model = chain.folder / "models/customers.sql"
+    model.write_text(model.read_text().replace("count(*)", "count(*) + 100"))
+    chain.dbt("parse")
+    chain.dbt("build")
+    assert chain.customers() == {"ann": (70, 102), "bob": (80, 101)}
+
+
+def test_expansions_add_entities_of_other_kinds(chain: Chain) -> None:
+    chain.rows("update marts.orders set amount = 1000")
+    chain.rows("insert into ops.touched (model, entity, entity_id) values ('lines', 'price', '4')")
+    chain.dbt("run", "--select", "orders")
+    assert dict(chain.rows("select order_id, amount::int from marts.orders")) == {
+        "a": 1000, "b": 4, "c": 1000,
+    }  # fmt: skip
+
+
+def test_two_builds_at_once_lose_nothing_and_double_nothing(chain: Chain) -> None:
+    """Each model of the second waits for the first's, then takes over what is left."""
+    chain.rows("update shop.lines set customer = 'bob' where order_id = 'b'")
+    chain.rows("insert into shop.lines values ('5', 'd', 'cy', 16)")
+    command = [sys.executable, "-m", "dbt.cli.main", "run", "--quiet"]
+    folders = ["--project-dir", ".", "--profiles-dir", os.environ["DBT_PROFILES_DIR"]]
+    with psycopg.connect(**chain.settings.postgres()) as busy:
+        busy.execute("lock table marts.lines in share row exclusive mode")
+        both = [
+            subprocess.Popen([*command, *folders, "--target-path", f"t{i}"], cwd=chain.folder)
+            for i in range(2)
+        ]
+        waiting = "select count(*) = 2 from pg_locks join pg_database on pg_database.oid = database"
+        waiting += " where not granted and datname = current_database()"
+        for _ in range(600):
+            if chain.rows(waiting) == [(True,)]:
+                break
+            time.sleep(0.1)
+    assert [process.wait() for process in both] == [0, 0]
+    assert chain.customers() == {"ann": (3, 1), "bob": (12, 2), "cy": (16, 1)}
