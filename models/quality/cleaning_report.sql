@@ -1,7 +1,8 @@
 -- One row per staging model and set of columns that could not be cast.
 {% set staging_models = [
     'stg_shop__users', 'stg_shop__user_addresses', 'stg_shop__products', 'stg_shop__product_variants',
-    'stg_shop__product_prices', 'stg_shop__orders', 'stg_shop__order_items', 'stg_shop__order_item_discounts',
+    'stg_shop__product_prices', 'stg_shop__product_stock', 'stg_shop__orders', 'stg_shop__order_items',
+    'stg_shop__order_item_discounts',
     'stg_shop__order_discounts', 'stg_shop__order_status_events', 'stg_shop__payments', 'stg_shop__refunds',
     'stg_shop__refund_lines', 'stg_shop__reviews', 'stg_shop__campaigns', 'stg_shop__campaign_events',
     'stg_shop__campaign_days', 'stg_shop__sessions', 'stg_shop__session_events',

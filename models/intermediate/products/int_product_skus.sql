@@ -1,7 +1,8 @@
 -- One row per SKU on sale now or before, with the product it belongs to.
 --
 -- Two variants with one SKU: the product that is not deleted, then active, then oldest is its owner.
--- A product without variants is its own SKU.
+-- A product without variants is its own SKU. A variant that left its document stays, with the price and
+-- cost that it had, as the snapshot saw them last: what was sold of it still has a product.
 with
 
 products as (
@@ -31,6 +32,44 @@ kinds as (
 prices as (
 
     select * from {{ ref('stg_shop__product_prices') }}
+
+),
+
+snapshots as (
+
+    select * from {{ ref('products_history') }}
+
+),
+
+last_seen as (
+
+    select
+        product_id,
+        sku,
+        price,
+        compare_at_price,
+        cost,
+        currency,
+        row_number() over (
+            partition by product_id, sku
+            order by dbt_valid_from desc
+        ) as version_rank
+    from snapshots
+    where sku is not null
+
+),
+
+removed_variants as (
+
+    select last_seen.*
+    from last_seen
+    left join variants
+        on
+            last_seen.product_id = variants.product_id
+            and last_seen.sku = variants.sku
+    where
+        last_seen.version_rank = 1
+        and variants.product_id is null
 
 ),
 
@@ -89,6 +128,31 @@ sold as (
     from products
     left join variants
         on products.product_id = variants.product_id
+
+    union all
+
+    select
+        removed_variants.sku,
+        products.product_id,
+        products.title,
+        products.brand,
+        products.status,
+        products.supplier_id,
+        products.lead_time_days,
+        products.launched_at,
+        products.created_at,
+        true as is_deleted,
+        removed_variants.price,
+        removed_variants.compare_at_price,
+        removed_variants.cost,
+        removed_variants.currency,
+        cast(null as numeric) as weight_g,
+        cast(null as {{ dbt.type_string() }}) as color,
+        cast(null as {{ dbt.type_string() }}) as size,
+        cast(null as {{ dbt.type_string() }}) as barcode
+    from removed_variants
+    inner join products
+        on removed_variants.product_id = products.product_id
 
 ),
 

@@ -11,6 +11,7 @@
     ('unit_cost', 'number', 'unit_cost'),
     ('moved_at', 'timestamp', 'at'),
     ('expected_at', 'timestamp', 'expected_at'),
+    ('created_at', 'timestamp', 'created_at'),
 ] %}
 
 with
@@ -40,6 +41,7 @@ final as (
         unit_cost,
         moved_at,
         expected_at,
+        created_at,
         cast_failures,
         is_deleted,
         _loaded_at

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.dbt, pytest.mark.slow]
 
 SCHEMAS = ("staging", "intermediate", "core", "finance", "reporting", "quality")
 TICKS = 2
-BUILD = ("dbt", "build", "--resource-type", "seed", "--resource-type", "model")
+BUILD = ("dbt", "build", *(f"--resource-type={kind}" for kind in ("seed", "snapshot", "model")))
 
 
 @pytest.fixture(scope="module")
