@@ -71,6 +71,7 @@ final as (
         clicks,
         platform_conversions,
         platform_revenue,
+        {{ to_store_currency('coalesce(platform_revenue, 0)') }} as platform_revenue_amount,
         fx_rate is null as is_rate_unknown,
         spend_date
     from converted

@@ -7,27 +7,9 @@ orders as (
 
 ),
 
-campaigns as (
+codes as (
 
-    select * from {{ ref('stg_shop__campaigns') }}
-
-),
-
--- a campaign name used twice means the campaign that started last
-named_campaigns as (
-
-    select
-        campaign_id,
-        lower(trim(campaign_name)) as campaign_code,
-        row_number() over (
-            partition by lower(trim(campaign_name))
-            order by
-                case when is_deleted then 1 else 0 end asc,
-                starts_at desc nulls last,
-                campaign_id asc
-        ) as name_rank
-    from campaigns
-    where campaign_name is not null
+    select * from {{ ref('int_campaign_codes') }}
 
 ),
 
@@ -41,7 +23,7 @@ tagged as (
             when lower(trim(channel)) in ('pos', 'marketplace') then 'offline'
             else {{ marketing_channel('utm_source', 'utm_medium') }}
         end as marketing_channel,
-        lower(trim(utm_campaign)) as campaign_code
+        {{ campaign_code('utm_campaign') }} as campaign_code
     from orders
 
 ),
@@ -53,17 +35,12 @@ final as (
         {{ surrogate_key(['tagged.sales_channel', 'tagged.marketing_channel']) }} as channel_key,
         tagged.sales_channel,
         tagged.marketing_channel,
-        coalesce(named_campaigns.campaign_id, identified.campaign_id, '-1') as campaign_id,
+        coalesce(codes.campaign_id, '-1') as campaign_id,
         tagged.campaign_code is not null
-        and named_campaigns.campaign_id is null
-        and identified.campaign_id is null as is_campaign_unknown
+        and codes.campaign_id is null as is_campaign_unknown
     from tagged
-    left join named_campaigns
-        on
-            tagged.campaign_code = named_campaigns.campaign_code
-            and named_campaigns.name_rank = 1
-    left join campaigns as identified
-        on tagged.campaign_code = identified.campaign_id
+    left join codes
+        on tagged.campaign_code = codes.campaign_code
 
 )
 

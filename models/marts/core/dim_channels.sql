@@ -1,4 +1,5 @@
--- One row per pair of sales channel and marketing channel that any order came through, plus '-1'.
+-- One row per pair of sales channel and marketing channel that any order came through, or that a visit
+-- can come through, plus '-1'.
 with
 
 orders as (
@@ -7,16 +8,42 @@ orders as (
 
 ),
 
+visits as (
+
+    {% for channel in marketing_channels() -%}
+    select
+        'web' as sales_channel,
+        '{{ channel }}' as marketing_channel
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+),
+
+pairs as (
+
+    select
+        sales_channel,
+        marketing_channel
+    from orders
+
+    union
+
+    select
+        sales_channel,
+        marketing_channel
+    from visits
+
+),
+
 final as (
 
     select
-        channel_key,
+        {{ surrogate_key(['sales_channel', 'marketing_channel']) }} as channel_key,
         sales_channel,
         marketing_channel,
-        marketing_channel in ('paid_search', 'paid_social', 'display', 'affiliate', 'sms') as is_paid,
+        {{ channel_rules_version() }} as channel_rules_version,
+        marketing_channel in ({{ paid_channels() }}) as is_paid,
         sales_channel in ('web', 'app') as is_online
-    from orders
-    group by channel_key, sales_channel, marketing_channel
+    from pairs
 
     union all
 
@@ -24,6 +51,7 @@ final as (
         '-1' as channel_key,
         'unknown' as sales_channel,
         'unknown' as marketing_channel,
+        {{ channel_rules_version() }} as channel_rules_version,
         cast(null as {{ dbt.type_boolean() }}) as is_paid,
         cast(null as {{ dbt.type_boolean() }}) as is_online
 

@@ -1,0 +1,3 @@
+{% macro campaign_code(name) -%}
+    replace(replace(lower(trim({{ name }})), '-', '_'), ' ', '_')
+{%- endmacro %}

@@ -1,0 +1,3 @@
+{% macro channel_rules_version() -%}
+    2
+{%- endmacro %}

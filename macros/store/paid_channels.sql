@@ -1,0 +1,3 @@
+{% macro paid_channels() -%}
+    'paid_search', 'paid_social', 'display', 'affiliate', 'sms'
+{%- endmacro %}
