@@ -3,6 +3,27 @@
 -- Both bases stand side by side: a measure without a prefix is filed under the day of the event, one with
 -- order_basis_ under the day of its order. So no sum over rows counts anything twice, whatever is filtered.
 -- What belongs to an order as a whole (shipping, fees, the count of orders) has the category '(order)'.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['cube_key'],
+    meta={
+        'entity': 'day',
+        'entity_column': 'sales_date',
+        'touched_also': [
+            "select event_date from {{ ref('fct_sales_ledger') }} where order_id in {{ touched('order') }}",
+            "select order_date from {{ ref('fct_orders') }} where order_id in {{ touched('order') }}",
+            "select event_date from {{ ref('fct_sales_ledger') }} where product_key in {{ touched('sku') }}",
+            "select order_date from {{ ref('fct_sales_ledger') }} where product_key in {{ touched('sku') }}",
+        ],
+        'untracked': {
+            'dim_geography': 'a place is what its key is made of',
+            'dim_channels': 'a channel is what its key is made of',
+            'dim_payment_methods': 'a method is what its key is made of',
+        },
+    },
+) }}
+
 {% set measures = [
     ('discount_amount', "-sum(case when entry_type = 'discount' then amount else 0 end)"),
     ('returns_amount', "-sum(case when entry_type = 'return' then amount else 0 end)"),
@@ -32,13 +53,29 @@ with
 ledger as (
 
     select * from {{ ref('fct_sales_ledger') }}
-    where is_countable
+    where
+        is_countable
+        and ({{ is_touched('event_date') }} or {{ is_touched('order_date') }})
 
 ),
 
+placed_orders as (
+
+    select order_id from {{ ref('fct_orders') }}
+    where {{ is_touched('order_date') }}
+
+),
+
+-- the orders of an entry may be older than the days at hand
 orders as (
 
     select * from {{ ref('fct_orders') }}
+    where
+        order_id in (
+            select order_id from ledger
+            union
+            select order_id from placed_orders
+        )
 
 ),
 
@@ -48,6 +85,7 @@ items as (
     where
         is_countable
         and measure = 'sale'
+        and {{ is_touched('order_date') }}
 
 ),
 
@@ -149,6 +187,7 @@ money as (
         0 as units
         {%- endif %}
     from entries
+    where {{ is_touched(day) }}
     group by order_id, category, {{ day }}
     {% if not loop.last %}
     union all
@@ -241,8 +280,8 @@ parts as (
         case when is_placed and is_cancelled then 1 else 0 end as cancelled_orders
     from described_orders
     where
-        is_countable
-        or is_placed
+        (is_countable or is_placed)
+        and {{ is_touched('order_date') }}
 
 ),
 

@@ -2,6 +2,14 @@
 --
 -- Costs that a document states (goods, shipping, payment fees) are not here. Of the rules that fit, the one
 -- that names most counts; what no rule covers has no row, which is not a cost of 0.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['order_cost_key'],
+    meta={'entity': 'order', 'entity_column': 'order_id'},
+    indexes=[{'columns': ['order_id']}],
+) }}
+
 with
 
 rules as (
@@ -23,7 +31,9 @@ rules as (
 orders as (
 
     select * from {{ ref('int_orders_classified') }}
-    where is_countable
+    where
+        is_countable
+        and {{ is_touched('order_id') }}
 
 ),
 
@@ -34,38 +44,46 @@ shop_orders as (
         lower(trim(shipping_method)) as shipping_method,
         shipped_at
     from {{ ref('stg_shop__orders') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 channels as (
 
     select * from {{ ref('int_order_channels') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 lines as (
 
     select * from {{ ref('int_order_lines_priced') }}
-    where measure = 'sale'
+    where
+        measure = 'sale'
+        and {{ is_touched('order_id') }}
 
 ),
 
 payments as (
 
     select * from {{ ref('int_payments_deduplicated') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 refunds as (
 
     select * from {{ ref('int_refunds_priced') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 refund_lines as (
 
     select * from {{ ref('int_refund_lines_priced') }}
-    where measure = 'return'
+    where
+        measure = 'return'
+        and {{ is_touched('order_id') }}
 
 ),
 
