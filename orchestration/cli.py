@@ -46,6 +46,7 @@ COMMANDS = {
     "refresh": _Target("orchestration.refresh", "refresh", "Load, build, test, score, reconcile."),
     "ui": _Target("orchestration.tools", "ui", "Dagster's UI and schedule, on this machine."),
     "docs": _Target("orchestration.tools", "docs", "dbt's documentation with lineage."),
+    "metrics": _Target("serving.cli", "app", "Numbers by name: list, describe, query."),
     "psql": _Target("orchestration.tools", "psql", "A SQL prompt on the warehouse."),
 }
 

@@ -1,0 +1,1 @@
+"""What people and programs read: every number comes through `serving.metrics`."""
