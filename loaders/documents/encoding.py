@@ -1,8 +1,8 @@
 r"""BSON documents to rows in Postgres' COPY text format. Pure: no server, no clock.
 
-A document of a shape that was met before (`shapes`) is written by `transcoder`, any other is read
-to the letter (`exact`). Documents go through in slices of some 32 KB, which stay in the processor's
-cache: a whole 16 MB batch costs more.
+Most documents are written by `transcoder` in C; one that this passes on, in Python, if it is of a
+shape that was met before (`shapes`); any other is read to the letter (`exact`). They go through in
+slices of some 32 KB, which stay in the processor's cache: a whole 16 MB batch costs more.
 
 How a document is written (`doc`, jsonb), and what is then noted of a value in `_types`:
 
@@ -66,20 +66,22 @@ from bson.int64 import Int64
 from bson.objectid import ObjectId
 
 from loaders.documents import decimals, exact, transcoder
+from loaders.documents.exact import EPOCH
 from loaders.documents.shapes import Shapes
-from loaders.documents.transcoder import CANONICAL, CLOCK, FLAGS, STRICT
+from loaders.documents.transcoder import CANONICAL, CLOCK, FLAGS, STRICT, Rows, Write
 
 SLICE_BYTES = 32 * 1024
 VERSION = 3  # of what is written for a document; part of every hash, so that a sweep writes it anew
 # A b-tree entry must fit into a third of a page: 2,704 bytes with its header.
 MAX_ID_BYTES = 2_600
 
+LONG_ID = "long _id"  # transcoder.c knows it too
 # what `identity_of` calls a document whose `_id` can't be a key, and why it can't
 _UNUSABLE = {
     "no _id": "it has no _id",
     "undecodable": "its BSON can't be decoded",
     "not UTF-8": "its _id is not UTF-8",
-    "long _id": f"its _id is longer than the {MAX_ID_BYTES} bytes that an index entry may have",
+    LONG_ID: f"its _id is longer than the {MAX_ID_BYTES} bytes that an index entry may have",
 }
 
 _LENIENT = STRICT.with_options(unicode_decode_error_handler="replace")
@@ -158,7 +160,7 @@ def cut(batch: bytes, slice_bytes: int = SLICE_BYTES) -> Iterator[list[bytes]]:
 
 def encode(documents: Sequence[bytes]) -> Slice:
     """Encode the BSON documents of one slice; a document that can't be stored is in `odd`."""
-    return _encode(documents, _shapes)
+    return _encode(documents, transcoder.rows_in_c or _pass_on, _shapes)
 
 
 def encode_mappings(documents: Iterable[Mapping[str, Any]]) -> Iterator[Slice]:
@@ -268,7 +270,7 @@ def _alone(element: bytes) -> bytes:
 
 def _checked(identity: str) -> str:
     data = identity.encode()
-    return identity if len(data) <= MAX_ID_BYTES else f"long _id: {hash_of(data)}"
+    return identity if len(data) <= MAX_ID_BYTES else f"{LONG_ID}: {hash_of(data)}"
 
 
 def id_text(value: Any) -> str:
@@ -297,60 +299,77 @@ def odd_row(identity: str, kind: str, reason: str, original: bytes) -> bytes:
 
 
 def encode_exactly(documents: Sequence[bytes]) -> Slice:
-    """The same as `encode`, with no use made of shapes: each document is read to the letter."""
-    return _encode(documents, Shapes())
+    """The same as `encode`, with each document read to the letter."""
+    return _encode(documents, _pass_on, Shapes())
 
 
-def _encode(documents: Sequence[bytes], shapes: Shapes) -> Slice:
+def _pass_on(_: Sequence[bytes], __: Sequence[str], ___: Sequence[str], start: int) -> Rows:
+    return b"", start, {}, None
+
+
+def _encode(originals: Sequence[bytes], write: Write, shapes: Shapes) -> Slice:
+    documents = list(originals)
     result = Slice(rows=b"", count=0, read=len(documents), originals=documents)
-    shape = shapes.latest
-    days: dict[str, list[int]] = {}
+    identities, digests = list(map(identity_of, documents)), list(map(hash_of, documents))
+    days: dict[str, tuple[int, int]] = {}
     latest: int | None = None
     rows: list[bytes] = []
     odd: list[bytes] = []
     unknown: tuple[bytes, str] | None = None
-    for original in documents:
-        digest, identity = hash_of(original), identity_of(original)
-        fits = shape.match(original)
-        if not fits and (found := shapes.find(original)):
-            fits, shape = True, found
-        made = None
-        if fits and not identity.startswith("long _id"):
-            made = transcoder.row(original, identity, digest, shape.types)
-        if made is None:
-            one = _read_exactly(original, identity)
-            if one.reasons:
-                kind = "altered" if one.doc else "quarantined"
-                odd.append(odd_row(identity, kind, "; ".join(one.reasons), original))
-                result.altered += bool(one.doc)
-            else:
-                unknown = original, one.types
-            if not one.doc:
-                continue
-            made = transcoder.row_of(one.doc, one.clock, identity, digest, one.types)
-        row, stamp, milliseconds = made
-        rows.append(row)
-        if milliseconds is not None and (latest is None or milliseconds > latest):
-            latest, newest = milliseconds, identity
-        day = days.get(stamp[:10])
-        if day is None:
-            day = days[stamp[:10]] = [0, 0]
-        day[0] += 1
-        day[1] += int(digest[:15], 16)
-    shapes.latest = shape
+    at = 0
+    while at < len(documents):
+        written, end, found, newest = write(documents, identities, digests, at)
+        if end == at:
+            end, original, identity, digest = at + 1, documents[at], identities[at], digests[at]
+            made = _row_by_shape(original, identity, digest, shapes)
+            if made is None:
+                one = _read_exactly(original, identity)
+                if one.reasons:
+                    kind = "altered" if one.doc else "quarantined"
+                    odd.append(odd_row(identity, kind, "; ".join(one.reasons), original))
+                    result.altered += bool(one.doc)
+                else:
+                    unknown = original, one.types
+                if one.doc:
+                    made = transcoder.row_of(one.doc, one.clock, identity, digest, one.types)
+            if made is not None:
+                written, stamp, milliseconds = made
+                found = {stamp[:10]: (1, int(digest[:15], 16))}
+                newest = None if milliseconds is None else (milliseconds, at)
+        rows.append(written)
+        for day, (count, hashes) in found.items():
+            had, sum_ = days.get(day, (0, 0))
+            days[day] = had + count, sum_ + hashes
+        if newest and (latest is None or newest[0] > latest):
+            latest = newest[0]
+            result.newest = EPOCH + timedelta(milliseconds=latest), identities[newest[1]]
+        at = end
     if unknown:
         shapes.learn(*unknown)
-    if latest is not None:
-        result.newest = transcoder.EPOCH + timedelta(milliseconds=latest), newest
-    result.rows = b"".join(rows).replace(b"\\", b"\\\\")
+    result.rows = b"".join(rows)
     result.odd = b"".join(odd)
-    result.count = len(rows)
+    result.count = sum(count for count, _ in days.values())
     result.rejected = len(documents) - result.count
     result.size = sum(map(len, documents))
-    result.days = {day: (count, hashes) for day, (count, hashes) in days.items()}
-    result.hash_sum = sum(hashes for _, hashes in result.days.values())
-    result.unclocked = result.days.get("", (0, 0))[0]
+    result.days = days
+    result.hash_sum = sum(hashes for _, hashes in days.values())
+    result.unclocked = days.get("", (0, 0))[0]
     return result
+
+
+def _row_by_shape(
+    original: bytes, identity: str, digest: str, shapes: Shapes
+) -> transcoder.Row | None:
+    """The row of a document of a shape that was met before; None of any other."""
+    shape = shapes.latest
+    if not shape.match(original):
+        found = shapes.find(original)
+        if found is None:
+            return None
+        shapes.latest = shape = found
+    if identity.startswith(LONG_ID):
+        return None
+    return transcoder.row_in_python(original, identity, digest, shape.types)
 
 
 def _read_exactly(original: bytes, identity: str) -> _One:

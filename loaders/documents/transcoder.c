@@ -1,9 +1,10 @@
-/* A BSON document as one COPY text row, in a tenth of the time that pymongo and orjson take.
- *
- * Compiled at set-up where there is a compiler (`compile.py`); `transcoder.py` does the same without. Only what
- * most documents consist of is written here. Anything else makes `row` return None, and the document
- * is read to the letter in Python: another type, NUL or bad UTF-8 in text, a number that JSON can't
- * carry, a date beyond four-digit years, nesting beyond MAX_DEPTH, a length that doesn't fit.
+/*
+ * Writes BSON documents as COPY text rows: `rows`, all that `documents.encoding` needs of the usual
+ * ones. It must write what `documents.exact` does, to the byte, notes for `_types` included
+ * (tests/python/loaders/test_transcoder.py). What it isn't made for it passes on, and the document
+ * is read to the letter: values of other types, NUL or bad UTF-8 in text, a number that JSON can't
+ * carry, a date beyond four-digit years, a key that stands twice or is called as one of our own
+ * forms, more keys, notes or nesting than the limits below, a length that doesn't fit.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -13,15 +14,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_DEPTH 100
+#define MAX_DEPTH 32
+#define MAX_KEYS 128 /* of one object */
+#define MAX_NOTES 64 /* of one object or array */
 #define CLOCK "updated_at"
+#define UNUSABLE_ID "long _id" /* what `encoding.identity_of` calls an _id that can't be a key */
 
 typedef struct {
     char *start, *at, *end;
+} Out;
+
+typedef struct {
+    Out json, types;
     int64_t clock;     /* milliseconds, if has_clock */
     char stamp[32];    /* the same as text, without quotes */
-    int has_clock;
-} Out;
+    int has_clock, has_id;
+} Document;
 
 /* All writers return 0, or -1 where the document is none for this module. */
 
@@ -77,10 +85,11 @@ static size_t utf8(const unsigned char *text, const unsigned char *end)
     return size;
 }
 
+/* A JSON string, its backslashes doubled as COPY wants them. */
 static int put_text(Out *out, const unsigned char *text, size_t size)
 {
     const unsigned char *end = text + size;
-    if (room(out, size * 6 + 2)) /* \u00xx for each byte, at most */
+    if (room(out, size * 7 + 2)) /* \\u00xx for each byte, at most */
         return -1;
     char *at = out->at;
     *at++ = '"';
@@ -102,8 +111,12 @@ static int put_text(Out *out, const unsigned char *text, size_t size)
         } else {
             const char *hex = "0123456789abcdef";
             *at++ = '\\';
-            if (c == '"' || c == '\\') {
-                *at++ = (char)c;
+            *at++ = '\\';
+            if (c == '"') {
+                *at++ = '"';
+            } else if (c == '\\') {
+                *at++ = '\\';
+                *at++ = '\\';
             } else if (c >= 8 && c <= 13 && c != 11) {
                 *at++ = "btn?fr"[c - 8];
             } else {
@@ -269,14 +282,37 @@ static int date_text(char *text, int64_t milliseconds)
     return at;
 }
 
-static int put_object(Out *out, const unsigned char *data, size_t size, int is_array, int depth);
+/* Text that doc's text alone would show as an ObjectId or a date (`exact.LOOKALIKE`). */
+static int is_lookalike(const unsigned char *text, size_t size)
+{
+    static const char date[] = "0000-00-00T00:00:00";
+    if (size == 24) {
+        for (size_t i = 0; i < size; i++)
+            if (!((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f')))
+                return 0;
+        return 1;
+    }
+    if ((size != 20 && size != 27) || text[size - 1] != 'Z')
+        return 0;
+    for (size_t i = 0; i < sizeof date - 1; i++)
+        if (date[i] == '0' ? text[i] < '0' || text[i] > '9' : text[i] != date[i])
+            return 0;
+    return size == 20
+           || (text[19] == '.' && text[20] >= '0' && text[20] <= '9' && text[21] >= '0'
+               && text[21] <= '9' && text[22] >= '0' && text[22] <= '9'
+               && !memcmp(text + 23, "000", 3));
+}
 
-/* One value of at most `left` bytes; returns how many it has, or -1. */
-static int64_t put_value(Out *out, int kind, const unsigned char *data, size_t left, int depth,
-                         int is_clock)
+static int put_container(Document *document, const unsigned char *data, size_t size, int is_array,
+                         int depth);
+
+/* One value of at most `left` bytes, and its note, if it has one; returns its size, or -1. */
+static int64_t put_value(Document *document, int kind, const unsigned char *data, size_t left,
+                         int depth, int is_clock)
 {
     static const unsigned char fixed[] = {[0x01] = 8, [0x07] = 12, [0x08] = 1, [0x09] = 8,
                                           [0x10] = 4, [0x12] = 8,  [0x13] = 16};
+    Out *out = &document->json, *types = &document->types;
     size_t size = kind < (int)sizeof fixed ? fixed[kind] : 0;
     if (kind == 0x02 || kind == 0x03 || kind == 0x04) {
         if (left < 4 || int32_at(data) < 1)
@@ -297,11 +333,13 @@ static int64_t put_value(Out *out, int kind, const unsigned char *data, size_t l
         break;
     }
     case 0x02:
-        failed = data[size - 1] ? -1 : put_text(out, data + 4, size - 5);
+        if (data[size - 1] || put_text(out, data + 4, size - 5))
+            break;
+        failed = is_lookalike(data + 4, size - 5) ? put(types, "\"string\"", 8) : 0;
         break;
     case 0x03:
     case 0x04:
-        failed = put_object(out, data, size, kind == 0x04, depth + 1);
+        failed = put_container(document, data, size, kind == 0x04, depth + 1);
         break;
     case 0x07: {
         char hex[26];
@@ -323,10 +361,10 @@ static int64_t put_value(Out *out, int kind, const unsigned char *data, size_t l
         if (length < 0 || put(out, "\"", 1) || put(out, text, (size_t)length) || put(out, "\"", 1))
             break;
         if (is_clock) {
-            memcpy(out->stamp, text, (size_t)length);
-            out->stamp[length] = 0;
-            out->clock = milliseconds;
-            out->has_clock = 1;
+            memcpy(document->stamp, text, (size_t)length);
+            document->stamp[length] = 0;
+            document->clock = milliseconds;
+            document->has_clock = 1;
         }
         failed = 0;
         break;
@@ -337,94 +375,303 @@ static int64_t put_value(Out *out, int kind, const unsigned char *data, size_t l
     case 0x10:
         failed = put_int(out, int32_at(data));
         break;
-    case 0x12:
-        failed = put_int(out, (int64_t)uint64_at(data));
+    case 0x12: {
+        int64_t value = (int64_t)uint64_at(data);
+        failed = put_int(out, value);
+        if (!failed && value >= INT32_MIN && value <= INT32_MAX)
+            failed = put(types, "\"long\"", 6);
         break;
+    }
     case 0x13:
-        failed = put_decimal(out, data);
+        failed = put_decimal(out, data) ? -1 : put(types, "\"decimal\"", 9);
         break;
     }
     return failed ? -1 : (int64_t)size;
 }
 
-static int put_object(Out *out, const unsigned char *data, size_t size, int is_array, int depth)
+/* A member of an object, or an element of an array, that has a note. */
+typedef struct {
+    const unsigned char *key; /* for the order; NULL in an array */
+    size_t key_size, index;
+    size_t name_from, name_to; /* of the key's text in the JSON */
+    size_t from, to;           /* of its tree in the types */
+} Note;
+
+static int by_key(const void *one, const void *other)
 {
+    const Note *a = one, *b = other;
+    if (!a->key) {
+        char names[2][24];
+        snprintf(names[0], sizeof names[0], "%zu", a->index);
+        snprintf(names[1], sizeof names[1], "%zu", b->index);
+        return strcmp(names[0], names[1]);
+    }
+    int order = memcmp(a->key, b->key, a->key_size < b->key_size ? a->key_size : b->key_size);
+    return order ? order : a->key_size < b->key_size ? -1 : a->key_size > b->key_size;
+}
+
+/* The tree of an object or array, instead of those of its members that follow `from`. */
+static int put_tree(Document *document, size_t from, Note *notes, size_t count, int is_common)
+{
+    Out *types = &document->types;
+    Out made = {0};
+    int failed = 0;
+    if (is_common) {
+        const char *tree = types->start + notes[0].from;
+        failed = put(&made, "[", 1) || put(&made, tree, notes[0].to - notes[0].from)
+                 || put(&made, "]", 1);
+    } else {
+        qsort(notes, count, sizeof *notes, by_key);
+        for (size_t i = 0; i < count && !failed; i++) {
+            const Note *note = &notes[i];
+            const char *name = document->json.start + note->name_from;
+            size_t size = note->name_to - note->name_from;
+            char index[24];
+            if (!note->key) {
+                size = (size_t)snprintf(index, sizeof index, "\"#%zu\"", note->index);
+                name = index;
+            }
+            failed = put(&made, i ? "," : "{", 1) || put(&made, name, size) || put(&made, ":", 1)
+                     || put(&made, types->start + note->from, note->to - note->from);
+        }
+        failed = failed || put(&made, "}", 1);
+    }
+    types->at = types->start + from;
+    failed = failed || put(types, made.start, (size_t)(made.at - made.start));
+    PyMem_Free(made.start);
+    return failed ? -1 : 0;
+}
+
+/* Keys of our own forms begin so, but a DBRef is an object like others. */
+static int is_of_a_form(const unsigned char *key, size_t size)
+{
+    if (!size || *key != '$')
+        return 0;
+    return !(size == 4 && !memcmp(key, "$ref", 4)) && !(size == 3 && !memcmp(key, "$id", 3))
+           && !(size == 3 && !memcmp(key, "$db", 3));
+}
+
+static int put_container(Document *document, const unsigned char *data, size_t size, int is_array,
+                         int depth)
+{
+    struct {
+        const unsigned char *text;
+        size_t size;
+    } keys[MAX_KEYS];
+    Note notes[MAX_NOTES];
+    Out *out = &document->json, *types = &document->types;
     const unsigned char *end = data + size - 1;
+    size_t count = 0, noted = 0, kept = 0, from = (size_t)(types->at - types->start);
+    int is_common = is_array;
     if (size < 5 || (size_t)int32_at(data) != size || *end || depth > MAX_DEPTH)
         return -1;
     if (put(out, is_array ? "[" : "{", 1))
         return -1;
-    int is_first = 1;
-    for (data += 4; data < end; is_first = 0) {
+    for (data += 4; data < end; count++) {
         int kind = *data++;
         const unsigned char *key = data, *stop = memchr(key, 0, (size_t)(end - key));
-        if (!stop || (!is_first && put(out, ",", 1)))
+        if (!stop || (count && put(out, ",", 1)))
             return -1;
-        if (!is_array && (put_text(out, key, (size_t)(stop - key)) || put(out, ":", 1)))
-            return -1;
+        size_t key_size = (size_t)(stop - key);
+        Note note = {.index = count, .name_from = (size_t)(out->at - out->start)};
+        if (!is_array) {
+            if (count == MAX_KEYS || is_of_a_form(key, key_size) || put_text(out, key, key_size))
+                return -1;
+            for (size_t i = 0; i < count; i++)
+                if (keys[i].size == key_size && !memcmp(keys[i].text, key, key_size))
+                    return -1;
+            keys[count].text = note.key = key;
+            keys[count].size = note.key_size = key_size;
+            note.name_to = (size_t)(out->at - out->start);
+            if (put(out, ":", 1))
+                return -1;
+            document->has_id |= !depth && key_size == 3 && !memcmp(key, "_id", 3);
+        }
         data = stop + 1;
-        int is_clock = !depth && (size_t)(stop - key) == sizeof CLOCK - 1
+        int is_clock = !depth && key_size == sizeof CLOCK - 1
                        && !memcmp(key, CLOCK, sizeof CLOCK - 1);
-        int64_t used = put_value(out, kind, data, (size_t)(end - data), depth, is_clock);
+        note.from = (size_t)(types->at - types->start);
+        int64_t used = put_value(document, kind, data, (size_t)(end - data), depth, is_clock);
         if (used < 0)
             return -1;
         data += used;
+        note.to = (size_t)(types->at - types->start);
+        if (note.to == note.from)
+            continue;
+        is_common = is_common && noted == count
+                    && (!noted
+                        || (note.to - note.from == notes[0].to - notes[0].from
+                            && !memcmp(types->start + note.from, types->start + notes[0].from,
+                                       note.to - note.from)));
+        noted++;
+        if (kept < MAX_NOTES)
+            notes[kept++] = note;
+        else
+            types->at = types->start + note.from; /* as long as all are alike, the first will do */
     }
-    return data == end ? put(out, is_array ? "]" : "}", 1) : -1;
+    if (data != end || put(out, is_array ? "]" : "}", 1))
+        return -1;
+    if (!noted)
+        return 0;
+    is_common = is_common && noted == count;
+    return kept < noted && !is_common ? -1 : put_tree(document, from, notes, kept, is_common);
 }
 
-PyDoc_STRVAR(row_doc,
-"row(document, identity, digest, types) -> (row, stamp, milliseconds) | None\n\n"
-"One COPY text row whose backslashes are not yet escaped, with updated_at as text (\"\" and None\n"
-"where it has none).");
+/* What is read of one day: documents, and the upper and lower 30 bits of their hashes, added up. */
+typedef struct {
+    char name[11];
+    uint64_t documents, high, low;
+} Day;
 
-static PyObject *row(PyObject *module, PyObject *const *args, Py_ssize_t count)
+static PyObject *days_found(const Day *days, size_t count)
+{
+    PyObject *found = PyDict_New();
+    for (size_t i = 0; found && i < count; i++) {
+        PyObject *high = PyLong_FromUnsignedLongLong(days[i].high), *bits = PyLong_FromLong(30);
+        PyObject *low = PyLong_FromUnsignedLongLong(days[i].low);
+        PyObject *moved = high && bits ? PyNumber_Lshift(high, bits) : NULL;
+        PyObject *sum = moved && low ? PyNumber_Add(moved, low) : NULL;
+        PyObject *entry = sum ? Py_BuildValue("(KN)", days[i].documents, sum) : NULL;
+        if (!entry || PyDict_SetItemString(found, days[i].name, entry))
+            Py_CLEAR(found);
+        Py_XDECREF(high);
+        Py_XDECREF(bits);
+        Py_XDECREF(low);
+        Py_XDECREF(moved);
+        Py_XDECREF(entry);
+    }
+    return found;
+}
+
+static int put_escaped(Out *out, const char *text, size_t size)
+{
+    if (room(out, size * 2))
+        return -1;
+    for (size_t i = 0; i < size; i++) {
+        *out->at++ = text[i];
+        if (text[i] == '\\')
+            *out->at++ = '\\';
+    }
+    return 0;
+}
+
+/* The row of one document; 1 if it was written, 0 if it is passed on, -1 for an error. */
+static int put_row(Out *out, Document *document, PyObject *original, PyObject *identity,
+                   const char *digest, Py_ssize_t digest_size)
+{
+    Py_ssize_t name_size;
+    const char *name = PyUnicode_AsUTF8AndSize(identity, &name_size);
+    if (!name)
+        return -1;
+    document->json.at = document->json.start;
+    document->types.at = document->types.start;
+    document->has_clock = document->has_id = 0;
+    if (put_container(document, (unsigned char *)PyBytes_AS_STRING(original),
+                      (size_t)PyBytes_GET_SIZE(original), 0, 0)
+        || !document->has_id || !strncmp(name, UNUSABLE_ID, sizeof UNUSABLE_ID - 1))
+        return PyErr_Occurred() ? -1 : 0;
+    const char *stamp = document->has_clock ? document->stamp : "";
+    const Out *json = &document->json, *types = &document->types;
+    if (put_escaped(out, name, (size_t)name_size) || put(out, "\t", 1)
+        || put(out, stamp, strlen(stamp)) || put(out, "\t", 1)
+        || put(out, digest, (size_t)digest_size) || put(out, "\t", 1)
+        || put(out, types->start, (size_t)(types->at - types->start)) || put(out, "\t", 1)
+        || put(out, json->start, (size_t)(json->at - json->start)) || put(out, "\n", 1)) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 1;
+}
+
+static Day *day_of(Day *days, size_t *count, const char *name)
+{
+    for (size_t i = *count; i-- > 0;)
+        if (!strcmp(days[i].name, name))
+            return &days[i];
+    Day *day = &days[(*count)++];
+    memset(day, 0, sizeof *day);
+    memcpy(day->name, name, strlen(name));
+    return day;
+}
+
+PyDoc_STRVAR(rows_doc,
+"rows(documents, identities, digests, start) -> (rows, end, days, newest)\n\n"
+"COPY text rows of the documents from `start` to before `end`, the first one that it isn't made for\n"
+"or the end of the list; for each day of updated_at its documents and the sum of the first 60 bits\n"
+"of their digests; the latest updated_at in milliseconds and which document has it, or None.");
+
+static PyObject *rows(PyObject *module, PyObject *args)
 {
     (void)module;
-    if (count != 4 || !PyBytes_Check(args[0])) {
-        PyErr_SetString(PyExc_TypeError, "row(document: bytes, identity, digest, types)");
+    PyObject *documents, *identities, *digests, *result = NULL, *found = NULL;
+    Py_ssize_t start;
+    if (!PyArg_ParseTuple(args, "O!O!O!n", &PyList_Type, &documents, &PyList_Type, &identities,
+                          &PyList_Type, &digests, &start))
+        return NULL;
+    Py_ssize_t count = PyList_GET_SIZE(documents), at = start, newest = -1;
+    if (start < 0 || PyList_GET_SIZE(identities) != count || PyList_GET_SIZE(digests) != count) {
+        PyErr_SetString(PyExc_ValueError, "as many documents as identities and digests");
         return NULL;
     }
-    const char *texts[3];
-    Py_ssize_t sizes[3];
-    for (int i = 0; i < 3; i++)
-        if (!(texts[i] = PyUnicode_AsUTF8AndSize(args[i + 1], &sizes[i])))
-            return NULL;
-    size_t size = (size_t)PyBytes_GET_SIZE(args[0]);
-    Out json = {0};
-    if (room(&json, size * 2 + 64)) {
-        PyMem_Free(json.start);
-        return PyErr_NoMemory();
+    Out out = {0};
+    Document document = {0};
+    size_t day_count = 0;
+    int64_t latest = 0;
+    Day *days = PyMem_Calloc((size_t)count + 1, sizeof *days);
+    /* so that none of them is NULL */
+    if (!days || room(&out, 1024) || room(&document.json, 1024) || room(&document.types, 64)) {
+        PyErr_NoMemory();
+        goto done;
     }
-    if (put_object(&json, (unsigned char *)PyBytes_AS_STRING(args[0]), size, 0, 0)) {
-        PyMem_Free(json.start);
-        if (PyErr_Occurred())
-            return NULL;
-        Py_RETURN_NONE;
-    }
-    size_t stamp = json.has_clock ? strlen(json.stamp) : 0, length = (size_t)(json.at - json.start);
-    size_t all = (size_t)(sizes[0] + sizes[1] + sizes[2]) + stamp + length + 5;
-    PyObject *made = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)all);
-    if (made) {
-        char *at = PyBytes_AS_STRING(made);
-        const char *fields[] = {texts[0], json.stamp, texts[1], texts[2], json.start};
-        size_t lengths[] = {(size_t)sizes[0], stamp, (size_t)sizes[1], (size_t)sizes[2], length};
-        for (int i = 0; i < 5; i++) {
-            memcpy(at, fields[i], lengths[i]);
-            at += lengths[i];
-            *at++ = i < 4 ? '\t' : '\n';
+    for (; at < count; at++) {
+        PyObject *original = PyList_GET_ITEM(documents, at);
+        Py_ssize_t digest_size;
+        const char *digest = PyUnicode_AsUTF8AndSize(PyList_GET_ITEM(digests, at), &digest_size);
+        if (!digest)
+            goto done;
+        if (!PyBytes_Check(original) || digest_size < 15) {
+            PyErr_SetString(PyExc_TypeError, "documents are bytes, digests hexadecimal");
+            goto done;
         }
+        int made = put_row(&out, &document, original, PyList_GET_ITEM(identities, at), digest,
+                           digest_size);
+        if (made < 0)
+            goto done;
+        if (!made)
+            break;
+        char name[11] = "";
+        if (document.has_clock) {
+            memcpy(name, document.stamp, 10);
+            if (newest < 0 || document.clock > latest) {
+                latest = document.clock;
+                newest = at;
+            }
+        }
+        char bits[16] = "";
+        memcpy(bits, digest, 15);
+        uint64_t hash = strtoull(bits, NULL, 16);
+        Day *day = day_of(days, &day_count, name);
+        day->documents++;
+        day->high += hash >> 30;
+        day->low += hash & 0x3FFFFFFF;
     }
-    PyMem_Free(json.start);
-    if (!made)
-        return NULL;
-    if (!json.has_clock)
-        return Py_BuildValue("(Nss)", made, "", NULL);
-    return Py_BuildValue("(NsL)", made, json.stamp, (long long)json.clock);
+    found = days_found(days, day_count);
+    if (found && newest < 0)
+        result = Py_BuildValue("(y#nNO)", out.start, (Py_ssize_t)(out.at - out.start), at, found,
+                               Py_None);
+    else if (found)
+        result = Py_BuildValue("(y#nN(Ln))", out.start, (Py_ssize_t)(out.at - out.start), at,
+                               found, (long long)latest, newest);
+done:
+    PyMem_Free(days);
+    PyMem_Free(out.start);
+    PyMem_Free(document.json.start);
+    PyMem_Free(document.types.start);
+    return result;
 }
 
 static PyMethodDef methods[] = {
-    {"row", (PyCFunction)(void (*)(void))row, METH_FASTCALL, row_doc},
+    {"rows", rows, METH_VARARGS, rows_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,11 +1,13 @@
-"""A BSON document of a known shape as one COPY text row.
+"""BSON documents of the usual kind as COPY text rows, the fast way.
 
-`row` is the function in C of `transcoder.c` where it was compiled at set-up, and `row_in_python`
-elsewhere: they write the same, to the byte.
+`rows_in_c` is the function of `transcoder.c` where it was compiled at set-up, else None.
+`row_in_python` does it for documents of a known shape (`shapes`), in some five times the time.
+Both write what `exact` would, to the byte, or nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,12 +22,21 @@ from bson.int64 import Int64
 from bson.objectid import ObjectId
 
 from loaders.documents import decimals
+from loaders.documents.exact import EPOCH
 
 Row = tuple[bytes, str, int | None]
-"""The row, its backslashes not yet escaped; `updated_at` as text and in ms, "" and None without."""
+"""The row; `updated_at` as text and in milliseconds, "" and None where there is none."""
+
+Rows = tuple[bytes, int, dict[str, tuple[int, int]], tuple[int, int] | None]
+"""Rows of some documents; the first one that they are not of; by day of `updated_at` ("" without)
+how many documents, and the sum of the first 60 bits of their hashes; the latest `updated_at` in
+milliseconds, and which document has it."""
+
+Write = Callable[[list[bytes], list[str], list[str], int], Rows]
+"""Writes rows of documents (with their `_id` and `_doc_hash`) from a given one on, for as long as
+they are documents that it is made for."""
 
 CLOCK = "updated_at"  # the field that a shop sets at each change
-EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- decoded dates are naive UTC
 
 # naive datetimes are the cheaper to decode and to print; dates beyond them come as DatetimeMS
 STRICT = CodecOptions(tz_aware=False, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
@@ -66,7 +77,8 @@ def row_of(doc: bytes, clock: Any, identity: str, digest: str, types: str) -> Ro
     if type(clock) is datetime:
         stamp = clock.isoformat() + "Z"
         milliseconds = (clock - EPOCH) // timedelta(milliseconds=1)
-    return f"{identity}\t{stamp}\t{digest}\t{types}\t".encode() + doc, stamp, milliseconds
+    row = f"{identity}\t{stamp}\t{digest}\t{types}\t".encode() + doc
+    return row.replace(b"\\", b"\\\\"), stamp, milliseconds
 
 
 def _hook(value: Any) -> Any:
@@ -84,6 +96,6 @@ def _hook(value: Any) -> Any:
 
 
 try:
-    from _ledgerline_transcoder import row
+    from _ledgerline_transcoder import rows as rows_in_c
 except ImportError:
-    row = row_in_python
+    rows_in_c = None

@@ -116,7 +116,7 @@ def test_what_postgres_itself_refused_goes_in_when_the_encoder_is_mended(
 ):
     shop.orders.insert_many([{"_id": 1}, {"_id": 2, "n": Decimal128("1.50")}])
     with monkeypatch.context() as patch:
-        patch.setattr(transcoder, "row", transcoder.row_in_python)
+        patch.setattr(transcoder, "rows_in_c", None)
         patch.setattr(decimals, "to_text", lambda bid: "1e200000")
         warehouse.load("orders")
         put(warehouse, {"_id": 3, "v": "fine"})

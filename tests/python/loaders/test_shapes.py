@@ -11,7 +11,7 @@ from bson import DBRef, Int64, ObjectId
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from loaders.documents import encoding
+from loaders.documents import encoding, transcoder
 from loaders.documents.encoding import Slice
 from loaders.documents.shapes import MAX_SHAPES, SIGHTINGS, Shapes
 from tests.python.loaders.bson_values import (
@@ -29,7 +29,8 @@ from tests.python.loaders.raw_bson import OBJECT_ID, of_members, raw_array, stri
 
 @pytest.fixture(autouse=True)
 def shapes(monkeypatch) -> Shapes:
-    """None are known yet."""
+    """None are known yet, and C, which needs none, isn't there."""
+    monkeypatch.setattr(transcoder, "rows_in_c", None)
     fresh = Shapes()
     monkeypatch.setattr(encoding, "_shapes", fresh)
     return fresh

@@ -1,4 +1,4 @@
-"""The row that C writes is the one that Python writes, or none."""
+"""The rows that C writes are those of a document that is read to the letter, or none."""
 
 from __future__ import annotations
 
@@ -16,16 +16,44 @@ from hypothesis import strategies as st
 
 from loaders.documents import encoding, transcoder
 from loaders.documents.compile import compile_transcoder
+from loaders.documents.exact import EPOCH
+from loaders.documents.transcoder import Rows
+from tests.python.loaders.bson_values import documents as any_documents
+from tests.python.loaders.bson_values import odd_values, plain_values
 
 in_c = pytest.mark.skipif(
-    transcoder.row is transcoder.row_in_python,
+    transcoder.rows_in_c is None,
     reason="NOT COMPILED HERE: no C compiler or no Python headers at set-up",
 )
 
 
-def both(document):
-    names = ('"näme"', "0" * 32, '{"a":"long"}')
-    return transcoder.row(document, *names), transcoder.row_in_python(document, *names)
+def in_c_alone(*originals: bytes) -> tuple[Rows, list[str], list[str]]:
+    """What C makes of them, and what they are called."""
+    identities = list(map(encoding.identity_of, originals))
+    digests = list(map(encoding.hash_of, originals))
+    return transcoder.rows_in_c(list(originals), identities, digests, 0), identities, digests
+
+
+def passes_on(original: bytes) -> bool:
+    (rows, end, days, newest), _, _ = in_c_alone(original)
+    assert end in (0, 1)
+    assert end or (rows, days, newest) == (b"", {}, None)
+    return not end
+
+
+def assert_as_exactly(*originals: bytes) -> None:
+    """All of them are for C, and it writes what is read to the letter."""
+    (rows, end, days, newest), identities, _ = in_c_alone(*originals)
+    exact = encoding.encode_exactly(originals)
+    assert end == len(originals)
+    assert not exact.odd
+    assert (rows, days) == (exact.rows, exact.days)
+    if newest is None:
+        assert exact.newest is None
+    else:
+        milliseconds, which = newest
+        latest = EPOCH + timedelta(milliseconds=milliseconds)
+        assert (latest, identities[which]) == exact.newest
 
 
 dates = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59)).map(  # noqa: DTZ001
@@ -57,14 +85,65 @@ documents = st.dictionaries(keys | st.just("updated_at"), values, max_size=8)
 
 @in_c
 @settings(max_examples=600, deadline=None)
-@given(documents)
-def test_c_writes_what_python_writes(document):
-    compiled, python = both(bson.encode(document))
-    if compiled is None:  # it may pass on what it isn't made for
-        text = repr(document)
-        assert "\\x00" in text or "-0.0" in text, "else Python would have had to do it slowly"
-    else:
-        assert compiled == python
+@given(st.lists(documents, max_size=4))
+def test_c_writes_what_is_read_to_the_letter(members):
+    originals = [bson.encode({"_id": n} | {**one, "_id": n}) for n, one in enumerate(members)]
+    for original in originals:
+        if passes_on(original):
+            text = repr(bson.decode(original, transcoder.STRICT))
+            oddities = ("\\x00", "-0.0", "$")
+            assert any(oddity in text for oddity in oddities), "else Python must do it, slowly"
+    fit = [original for original in originals if not passes_on(original)]
+    if fit:
+        assert_as_exactly(*fit)
+    assert encoding.encode(originals) == encoding.encode_exactly(originals)
+
+
+@in_c
+@settings(max_examples=200, deadline=None)
+@given(any_documents(plain_values | odd_values))
+def test_documents_of_any_kind_are_written_alike(originals):
+    assert encoding.encode(originals) == encoding.encode_exactly(originals)
+
+
+# values with and without a note, in few types and under few keys: trees of every form come up
+noted = st.recursive(
+    st.sampled_from([Int64(1), Int64(2**40), Decimal128("1.5"), "0" * 24, "2024-01-31T12:00:00Z"])
+    | st.sampled_from([1, 1.5, None, "x", "2024-01-31T12:00:00.123000Z", "2024-01-31T12:00:00.1Z"]),
+    lambda inner: (
+        st.lists(inner, max_size=12)
+        | st.dictionaries(st.sampled_from(["b", "a", 'é"', "a\\", "", "aa"]), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@in_c
+@settings(max_examples=300, deadline=None)
+@given(noted)
+def test_notes_are_those_of_the_exact_reader(value):
+    original = bson.encode({"_id": 1, "v": value})
+    if not passes_on(original):
+        assert_as_exactly(original)
+    assert encoding.encode([original]) == encoding.encode_exactly([original])
+
+
+@in_c
+@pytest.mark.parametrize("count", [9, 11, 64])
+def test_elements_of_an_array_may_have_other_notes(count):
+    lines = [{"price": Decimal128("1.50"), "n": Int64(n if n % 3 else 2**40)} for n in range(count)]
+    assert_as_exactly(bson.encode({"_id": 1, "lines": lines}))
+
+
+@in_c
+def test_an_array_of_many_elements_with_one_note_is_for_it():
+    assert_as_exactly(bson.encode({"_id": 1, "lines": [{"price": Decimal128("1.50")}] * 2000}))
+
+
+@in_c
+def test_ids_of_many_kinds_are_for_it():
+    ids = [ObjectId(), 'a\\b"\n', 7, Int64(2**40), 1.5, True, {"shop": 1, "no": "x"}]
+    assert_as_exactly(*(bson.encode({"_id": one, "updated_at": datetime.now(UTC)}) for one in ids))
 
 
 @in_c
@@ -75,11 +154,12 @@ def test_c_writes_what_python_writes(document):
     | st.integers(-(10**15), 10**15).map(lambda n: n / 10**6)
 )
 def test_every_double_comes_back_to_the_bit(value):
-    made = transcoder.row(bson.encode({"v": value}), "", "", "")
+    original = bson.encode({"_id": 1, "v": value})
     if value == 0 and str(value) == "-0.0":
-        assert made is None
+        assert passes_on(original)
     else:
-        text = made[0].split(b"\t")[4]
+        (rows, *_), _, _ = in_c_alone(original)
+        text = rows.split(b"\t")[4].replace(b'"_id":1,', b"")
         assert text == orjson.dumps({"v": value}) + b"\n"
         assert json.loads(text)["v"].hex() == value.hex()
         assert b"." in text or b"e" in text, "jsonb must show that it is a double"
@@ -100,31 +180,36 @@ def test_every_double_comes_back_to_the_bit(value):
     ],
 )
 def test_a_date_is_the_one_that_python_makes_of_it(milliseconds):
-    value = transcoder.EPOCH + timedelta(milliseconds=milliseconds)
-    compiled, python = both(bson.encode({"updated_at": value}))
-    assert compiled == python
-    assert compiled[2] == milliseconds
+    original = bson.encode({"_id": 1, "updated_at": EPOCH + timedelta(milliseconds=milliseconds)})
+    assert_as_exactly(original)
+    (_, _, _, newest), _, _ = in_c_alone(original)
+    assert newest == (milliseconds, 0)
 
 
 @in_c
 @pytest.mark.parametrize(
     "document",
     [
-        bson.encode({"a": float("nan")}),
-        bson.encode({"a": float("inf")}),
-        bson.encode({"a": -0.0}),
-        bson.encode({"a": 1e15}),
-        bson.encode({"a": "x\0y"}),
-        bson.encode({"a": Decimal128("1E+3")}),
-        bson.encode({"a": Decimal128("NaN")}),
-        bson.encode({"a": Decimal128("-0.00")}),
-        bson.encode({"a": bson.Regex("x")}),
-        bson.encode({"a": "é"}).replace("é".encode(), b"\xc3\x28"),
-        bson.encode({"a": "€€"}).replace("€€".encode(), b"\xed\xa0\x80\xe2\x82\xac"),
+        bson.encode({"_id": 1, "a": float("nan")}),
+        bson.encode({"_id": 1, "a": float("inf")}),
+        bson.encode({"_id": 1, "a": -0.0}),
+        bson.encode({"_id": 1, "a": 1e15}),
+        bson.encode({"_id": 1, "a": "x\0y"}),
+        bson.encode({"_id": 1, "a": Decimal128("1E+3")}),
+        bson.encode({"_id": 1, "a": Decimal128("NaN")}),
+        bson.encode({"_id": 1, "a": Decimal128("-0.00")}),
+        bson.encode({"_id": 1, "a": bson.Regex("x")}),
+        bson.encode({"_id": 1, "a": {"$date": 1}}),
+        bson.encode({"_id": 1, "a": "é"}).replace("é".encode(), b"\xc3\x28"),
+        bson.encode({"_id": 1, "a": "€€"}).replace("€€".encode(), b"\xed\xa0\x80\xe2\x82\xac"),
+        bson.encode({"_id": 1, "ab": 1, "ac": 2}).replace(b"ac", b"ab"),
+        bson.encode({"_id": 1, "a": {"b": 1, "c": 2}}).replace(b"c", b"b"),
+        bson.encode({"a": 1}),
+        bson.encode({"_id": "x" * 3_000}),
     ],
 )
 def test_what_it_is_not_made_for_it_passes_on(document):
-    assert transcoder.row(document, "", "", "") is None
+    assert passes_on(document)
 
 
 @in_c
@@ -138,20 +223,20 @@ def test_no_damage_to_the_bytes_makes_it_read_beyond_them():
         for _ in range(chance.randrange(4)):
             if damaged:
                 damaged[chance.randrange(len(damaged))] = chance.randrange(256)
-        made = transcoder.row(bytes(damaged), "", "", "")
-        if made is not None:
-            json.loads(made[0].split(b"\t", 4)[4])
+        rows, *_ = transcoder.rows_in_c([bytes(damaged)], ["1"], ["0" * 32], 0)
+        if rows:
+            json.loads(rows.split(b"\t", 4)[4].replace(b"\\\\", b"\\"))
+            assert rows == encoding.encode_exactly([bytes(damaged)]).rows.replace(
+                encoding.hash_of(bytes(damaged)).encode(), b"0" * 32
+            ).replace(encoding.identity_of(bytes(damaged)).encode(), b"1", 1)
 
 
 @in_c
 def test_nesting_has_a_limit():
-    document: dict = {}
-    for _ in range(5000):
-        document = {"a": document}
     deep = b""
     for _ in range(5000):
         deep = (len(deep) + 8).to_bytes(4, "little") + b"\x03a\0" + (deep or b"") + b"\0"
-    assert transcoder.row(deep, "", "", "") is None
+    assert transcoder.rows_in_c([deep], ["1"], ["0" * 32], 0)[1] == 0
 
 
 def test_rows_are_the_same_with_either(monkeypatch):
@@ -168,10 +253,11 @@ def test_rows_are_the_same_with_either(monkeypatch):
         )
         for _ in range(300)
     ]
-    for _ in range(4):  # shapes are learned after some sightings
-        first = encoding.encode(originals)
+    first = encoding.encode(originals)
     exact = encoding.encode_exactly(originals)
-    monkeypatch.setattr(transcoder, "row", transcoder.row_in_python)
+    monkeypatch.setattr(transcoder, "rows_in_c", None)
+    for _ in range(4):  # shapes are learned after some sightings
+        encoding.encode(originals)
     assert encoding.encode(originals) == first == exact
 
 
