@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from loaders.tally import Days
+from loaders.tally import Days, minus
 
 if TYPE_CHECKING:
     from loaders.landing import Batch
@@ -89,24 +89,39 @@ class Result:
         return self.source_count is None or self.source_count == self.raw_count + self.quarantined
 
 
-def close(
-    batch: Batch,
-    *,
-    source_count: int | Callable[[int], int] | None,
-    watermark: tuple[datetime, str] | None,
-    is_complete: bool,
-    days: Days | None,
-    since: datetime | None,
-    source_now: datetime | None,
-) -> Result:
-    """Write the batch's counts and state; for the arguments see `Batch.finish`."""
-    counts, tally = batch.counts, batch.tally
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Reading:
+    """What a batch knows of the source when it has read what it wanted.
+
+    Attributes:
+        source_count: documents that the source has, or who says so when told how many raw and
+            quarantine have together; None where it means nothing (a part of a file).
+        watermark: (updated_at, _id) up to which it was read; the one before is kept if None or
+            older.
+        is_complete: all of it was read.
+        days: documents and hashes by day that it has and raw can hold, to be compared with raw's;
+            None where the source can't say.
+        since: `days` begin here (UTC); None: they are all.
+        now: the source's clock, for the lag.
+    """
+
+    source_count: int | Callable[[int], int] | None = None
+    watermark: tuple[datetime, str] | None = None
+    is_complete: bool = False
+    days: Days | None = None
+    since: datetime | None = None
+    now: datetime | None = None
+
+
+def close(batch: Batch, reading: Reading) -> Result:
+    """Write the batch's counts and state."""
+    counts, tally, since = batch.counts, batch.tally, reading.since
     counts.read = counts.read or tally.read
     counts.size = tally.size
     counts.altered, counts.quarantined = tally.altered, tally.rejected
     counts.unclocked = tally.unclocked
-    raw_days = None if days is None else _raw_days(batch, since)
-    raw_count = _raw_count(batch, raw_days, since, is_complete=is_complete)
+    raw_days = None if reading.days is None else _raw_days(batch, since)
+    raw_count = _raw_count(batch, raw_days, reading)
     quarantined = batch.count(
         """
         select count(*) from ops.quarantine as kept
@@ -114,18 +129,19 @@ def close(
             select from {table} as raw where raw._id = kept._id and raw._deleted_at is null)
         """
     )
+    source_count = reading.source_count
     if callable(source_count):
         source_count = source_count(raw_count + quarantined)
     source_hash = raw_hash = differing = None
-    if days is not None and raw_days is not None:
-        differing = _reconcile(batch, days, raw_days, since)
+    if reading.days is not None and raw_days is not None:
+        differing = _reconcile(batch, reading.days, raw_days, since)
         if since is None:
-            source_hash = sum(hashes for _, hashes in days.values())
+            source_hash = sum(hashes for _, hashes in reading.days.values())
             raw_hash = sum(hashes for _, hashes in raw_days.values())
     lag = None
-    if source_now and tally.newest and counts.written:
-        lag = max(0.0, (source_now - tally.newest[0].replace(tzinfo=UTC)).total_seconds())
-    _write_watermark(batch, watermark, raw_count, is_complete=is_complete)
+    if reading.now and tally.newest and counts.written:
+        lag = max(0.0, (reading.now - tally.newest[0].replace(tzinfo=UTC)).total_seconds())
+    _write_watermark(batch, reading, raw_count)
     row = {
         "source_count": source_count,
         "raw_count": raw_count,
@@ -160,23 +176,21 @@ def close(
     )
 
 
-def _raw_count(
-    batch: Batch, raw_days: Days | None, since: datetime | None, *, is_complete: bool
-) -> int:
+def _raw_count(batch: Batch, raw_days: Days | None, reading: Reading) -> int:
     """Rows that are not deleted.
 
     Counting them reads the whole table. That is for loads that read the whole source; the others
     go on from the count that the batch before left, under the collection's lock.
     """
     counts = batch.counts
-    if raw_days is not None and since is None:
+    if raw_days is not None and reading.since is None:
         return sum(count for count, _ in raw_days.values()) + batch.count(
             """
             select count(*) from ops.quarantine as kept inner join {table} as raw using (_id)
             where kept.collection = {collection} and raw._deleted_at is null
             """
         )
-    if is_complete or batch.last is None or batch.last.raw_count is None:
+    if reading.is_complete or batch.last is None or batch.last.raw_count is None:
         return batch.count("select count(*) from {table} where _deleted_at is null")
     return batch.last.raw_count + counts.inserted + counts.revived - counts.deleted
 
@@ -190,15 +204,17 @@ def _deleted_count(batch: Batch) -> int | None:
 
 def _raw_days(batch: Batch, since: datetime | None) -> Days:
     """Raw's side: rows that are live and not an older version of a quarantined document."""
-    return days_of(
+    days = days_of(batch, "{table} as rows where _deleted_at is null", since)
+    # taken away afterwards: they are few, and an anti-join would hold all rows in memory
+    older = days_of(
         batch,
         """
-        {table} as rows
-        where _deleted_at is null and not exists (select from ops.quarantine as kept
-            where kept.collection = {collection} and kept._id = rows._id)
+        {table} as rows inner join ops.quarantine as kept using (_id)
+        where kept.collection = {collection} and rows._deleted_at is null
         """,
         since,
     )
+    return minus(days, older)
 
 
 def days_of(batch: Batch, rows: str, since: datetime | None) -> Days:
@@ -210,8 +226,9 @@ def days_of(batch: Batch, rows: str, since: datetime | None) -> Days:
     """
     found = batch.run(
         f"""
-        select (_source_ts at time zone 'UTC')::date, count(*), {HASH_SUM.format("_doc_hash")}
-        from {rows} and (_source_ts >= {{since}} or _source_ts is null)
+        select (rows._source_ts at time zone 'UTC')::date, count(*),
+            {HASH_SUM.format("rows._doc_hash")}
+        from {rows} and (rows._source_ts >= {{since}} or rows._source_ts is null)
         group by 1
         """,  # noqa: S608 -- texts of this package
         since=sql.Literal(since if since else "-infinity"),
@@ -247,9 +264,8 @@ def _reconcile(batch: Batch, source: Days, raw: Days, since: datetime | None) ->
     return sum(source.get(day, nothing) != raw.get(day, nothing) for day in source.keys() | raw)
 
 
-def _write_watermark(
-    batch: Batch, watermark: tuple[datetime, str] | None, raw_count: int, *, is_complete: bool
-) -> None:
+def _write_watermark(batch: Batch, reading: Reading, raw_count: int) -> None:
+    at, identity = reading.watermark or (None, None)
     batch.run(
         """
         insert into ops.watermarks as kept
@@ -265,9 +281,9 @@ def _write_watermark(
             last_sweep_at = coalesce(excluded.last_sweep_at, kept.last_sweep_at),
             raw_count = excluded.raw_count, deleted_count = excluded.deleted_count
         """,
-        ts=sql.Literal(watermark[0] if watermark else None),
-        id=sql.Literal(watermark[1] if watermark else None),
-        sweep=sql.Literal(batch.started_at if is_complete else None),
+        ts=sql.Literal(at),
+        id=sql.Literal(identity),
+        sweep=sql.Literal(batch.started_at if reading.is_complete else None),
         raw_count=sql.Literal(raw_count),
         deleted_count=sql.Literal(_deleted_count(batch)),
     )

@@ -16,18 +16,21 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from loaders.connections import open_postgres, readable_errors
 from loaders.drift import observe as drift
 from loaders.errors import UserError
 from loaders.landing import Result
-from loaders.modes import OVERLAP, Mode, Observer, run
+from loaders.modes import OVERLAP, Mode, Observer, collect_rarely, run
 from loaders.settings import Settings
 from loaders.stream.cli import follow_until_stopped
 
@@ -44,6 +47,14 @@ class Target(StrEnum):
     PARQUET = "parquet"
 
 
+class _Rate(ProgressColumn):
+    """Bytes so far and documents a second; worked out when it is drawn, not for each slice."""
+
+    def render(self, task: Task) -> Text:
+        speed = f", {task.speed:,.0f}/s" if task.speed else ""
+        return Text(f"{task.fields['size'] / 1e6:,.0f} MB{speed}")
+
+
 class ProgressBars(Observer):
     """Shows what is being read, a bar per collection; nothing where the output is no terminal."""
 
@@ -52,7 +63,7 @@ class ProgressBars(Observer):
             TextColumn("{task.description:<34}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            _Rate(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
@@ -60,23 +71,21 @@ class ProgressBars(Observer):
             disable=not console.is_terminal,
         )
         self.tasks: dict[str, TaskID] = {}
-        self.sizes: dict[str, int] = {}
 
     def begin(self, collection: str, mode: str, expected: int | None) -> None:
         """Start a new bar."""
         self._remove(collection)
-        self.sizes[collection] = 0
         self.tasks[collection] = self.progress.add_task(
-            f"{collection} ({mode})", total=expected, rate=""
+            f"{collection} ({mode})", total=expected, size=0
         )
 
     def read(self, collection: str, documents: int, size: int) -> None:
         """Move the bar on."""
+        if self.progress.disable:
+            return  # it is called for each slice, so that even a hidden bar costs something
         task = self.tasks[collection]
-        self.sizes[collection] += size
-        speed = next(each.speed for each in self.progress.tasks if each.id == task)
-        rate = f"{self.sizes[collection] / 1e6:,.0f} MB" + (f", {speed:,.0f}/s" if speed else "")
-        self.progress.update(task, advance=documents, rate=rate)
+        had = next(each.fields["size"] for each in self.progress.tasks if each.id == task)
+        self.progress.update(task, advance=documents, size=had + size)
 
     def end(self, result: Result) -> None:
         """Take the bar away; the table at the end has the counts."""
@@ -137,6 +146,7 @@ def load(
         follow_until_stopped(settings, collections or (), idle)
         return
     bars = ProgressBars(Console(file=sys.stderr))
+    collect_rarely()
     with bars.progress:
         results = run(
             settings,

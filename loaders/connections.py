@@ -42,7 +42,9 @@ def open_postgres(
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             application_name="ledgerline loader",
         )
-        conn.execute("set timezone to 'UTC'")
+        # Tables are looked at before they are merged; a few thousand rows tell enough for that, and
+        # autovacuum looks more closely later.
+        conn.execute("set timezone to 'UTC'; set default_statistics_target to 20")
         with suppress(psycopg.Error):  # a server on Windows can't
             conn.execute("set client_connection_check_interval to 1000")
         conn.autocommit = autocommit

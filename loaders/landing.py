@@ -24,15 +24,15 @@ import psycopg
 from psycopg import sql
 
 from loaders import books, odd
-from loaders.books import Counts, Result, State
+from loaders.books import Counts, Reading, Result, State
 from loaders.documents.encoding import Slice
 from loaders.erasure import apply as erasure
 from loaders.errors import LoadInProgressError
 from loaders.schema import LOCK_NAMESPACE, ensure, table_name
 from loaders.shadow import Shadow
-from loaders.tally import Days, Tally
+from loaders.tally import Tally
 
-__all__ = ["Batch", "Counts", "Result", "State", "Tally", "fill", "land", "open_batch"]
+__all__ = ["Batch", "Counts", "Reading", "Result", "State", "Tally", "fill", "land", "open_batch"]
 
 LOCK_PATIENCE_SECONDS = 3.0  # what Postgres may take to notice that a killed loader is gone
 STAGE = sql.Identifier("pg_temp", "ledgerline_stage")
@@ -236,38 +236,10 @@ class Batch:
 
     # --- state ------------------------------------------------------------------------------------
 
-    def finish(
-        self,
-        *,
-        source_count: int | Callable[[int], int] | None,
-        watermark: tuple[datetime, str] | None = None,
-        is_complete: bool = False,
-        days: Days | None = None,
-        since: datetime | None = None,
-        source_now: datetime | None = None,
-    ) -> Result:
-        """Write the counts and the state of this batch; the caller's transaction commits them.
-
-        Args:
-            source_count: documents that the source has, or who says so when told how many raw and
-                quarantine have together; None where it means nothing (a part of a file).
-            watermark: (updated_at, _id) up to which the source was read; kept if None or older.
-            is_complete: the whole source was read.
-            days: documents and hashes by day that the source has and raw can hold, to be compared
-                with raw's; None where the source can't say.
-            since: `days` begin here (UTC); None: they are all.
-            source_now: the source's clock, for the lag.
-        """
+    def finish(self, reading: Reading) -> Result:
+        """Write the counts and the state of this batch; the caller's transaction commits them."""
         erasure.apply(self.conn, self.collection, self.loaded_at, self.batch_id)
-        return books.close(
-            self,
-            source_count=source_count,
-            watermark=watermark,
-            is_complete=is_complete,
-            days=days,
-            since=since,
-            source_now=source_now,
-        )
+        return books.close(self, reading)
 
     # --- SQL --------------------------------------------------------------------------------------
 
@@ -419,7 +391,7 @@ def land(
     ensure(conn, [collection])
     with open_batch(conn, collection, mode, run_id) as batch:
         fill(batch, slices, is_complete=is_complete)
-        return batch.finish(source_count=None, is_complete=is_complete)
+        return batch.finish(Reading(is_complete=is_complete))
 
 
 def fill(batch: Batch, slices: Slices, *, is_complete: bool) -> None:

@@ -19,6 +19,7 @@ read can carry it past a document that was not read.
 
 from __future__ import annotations
 
+import gc
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -41,7 +42,7 @@ from tenacity import (
 )
 
 from loaders import landing, parallel, sweep
-from loaders.books import days_of
+from loaders.books import Reading, days_of
 from loaders.connections import describe_mongodb, open_mongodb, open_postgres, readable_errors
 from loaders.documents import encoding
 from loaders.documents.encoding import Slice
@@ -144,6 +145,15 @@ def connections(
         stack.enter_context(database.client)
         conn = stack.enter_context(open_postgres(settings, autocommit=True))
         yield database, conn
+
+
+def collect_rarely() -> None:
+    """Look for cycles of objects seldom, and never among the modules; for a process that loads.
+
+    Documents make none, and each of a batch counts as one more object to look at.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000)
 
 
 @dataclass(frozen=True)
@@ -308,13 +318,14 @@ class Loader:
 
         batch.stage(slices())
         batch.merge(slices)
-        return batch.finish(
+        reading = Reading(
             source_count=count,
             watermark=watermark(batch, started),
             days=days_of(batch, STAGED, since),
             since=since,
-            source_now=started,
+            now=started,
         )
+        return batch.finish(reading)
 
     def _sweep(self, batch: Batch, source: Source) -> Result:
         count = source.counting()
@@ -328,7 +339,7 @@ class Loader:
         for slices in looked_up():
             batch.stage(slices)
         days = sweep.merge(batch, lambda: chain.from_iterable(looked_up()))
-        return batch.finish(source_count=count, is_complete=True, days=days)
+        return batch.finish(Reading(source_count=count, is_complete=True, days=days))
 
     def _slices(
         self,

@@ -65,8 +65,9 @@ def _end_with_parent() -> None:
 
 
 def _load(job: Job, collection: str) -> list[Result]:
-    from loaders.modes import load_one
+    from loaders.modes import collect_rarely, load_one
 
+    collect_rarely()
     return load_one(job, collection, _Teller())
 
 

@@ -189,7 +189,7 @@ def _replay(conn: psycopg.Connection, collection: str, run_id: uuid.UUID) -> Rep
         batch.merge(lambda: (part for page in range(taken.pages) for part in taken.read(page)))
         taken.put_back_dates()
         stayed = _count(conn, collection, is_line=False)
-        batch.finish(source_count=None)
+        batch.finish(landing.Reading())
         tried = len(taken.tried)
         conn.execute("drop table pg_temp.ledgerline_kept")
     return Replay(collection, tried, tried - stayed, len(taken.overtaken), lines)

@@ -38,7 +38,11 @@ class Shadow:
     def create(self) -> None:
         """Make both tables anew, empty."""
         self.drop()
-        self._run("create table {table} ({columns})", columns=sql.SQL(_COLUMNS))
+        # autovacuum would count its values over and over while it grows
+        self._run(
+            "create table {table} ({columns}) with (autovacuum_enabled = false)",
+            columns=sql.SQL(_COLUMNS),
+        )
         self._run("create table {odd} ({columns})", columns=sql.SQL(odd.COLUMNS))
 
     def drop(self) -> None:
@@ -124,7 +128,10 @@ class Shadow:
             at=sql.Literal(loaded_at),
             batch=sql.Literal(batch_id),
         )
-        self._run("alter table {table} alter _loaded_at drop default, alter _batch_id drop default")
+        self._run(
+            "alter table {table} alter _loaded_at drop default, alter _batch_id drop default, "
+            "reset (autovacuum_enabled)"
+        )
         self._run("drop table {raw}")
         self._run("alter table {table} set schema raw")
         for (definition,) in indexes:

@@ -249,13 +249,14 @@ class Snapshot:
             batch.adopt(self.shadow, is_complete=True)
             is_caught_up = progress.token is not None and self._catch_up(batch, progress.token)
             self.conn.execute("delete from ops.snapshots where collection = %s", [self.collection])
-            result = batch.finish(
+            reading = landing.Reading(
                 source_count=count,
                 watermark=watermark(batch, progress.clock),
                 is_complete=True,
                 days=batch.tally.days,
-                source_now=self.source.now(),
+                now=self.source.now(),
             )
+            result = batch.finish(reading)
             if not is_caught_up and (progress.token is not None or progress.resumed):
                 batch.run(  # some rows may be old: the next `auto` compares all of them
                     "update ops.watermarks set last_sweep_at = null where collection = {collection}"

@@ -12,6 +12,16 @@ Days = dict[str, tuple[int, int]]
 """UTC day of updated_at ("" where it has none) -> documents, sum of 60 bits of their hashes."""
 
 
+def minus(days: Days, fewer: Days) -> Days:
+    """The days without documents that are among them."""
+    left = {}
+    for day, (documents, hashes) in days.items():
+        less_documents, less_hashes = fewer.get(day, (0, 0))
+        if documents > less_documents:
+            left[day] = documents - less_documents, hashes - less_hashes
+    return left
+
+
 @dataclass(slots=True)
 class Tally:
     """Sums over slices; what Postgres says later is compared with it.

@@ -35,7 +35,7 @@ from loaders.erasure import keys
 from loaders.erasure.apply import Found, Rows
 from loaders.erasure.redaction import rules
 from loaders.errors import UserError
-from loaders.landing import Batch, open_batch
+from loaders.landing import Batch, Reading, open_batch
 from loaders.schema import COLLECTIONS, ensure, table_name
 from loaders.settings import Settings
 
@@ -303,7 +303,7 @@ class _Erasure:
         if changed and rows.stamp:
             batch = self.batches[rows.collection]
             batch.counts.updated = changed
-            batch.finish(source_count=None)
+            batch.finish(Reading())
 
     def _contacts(self) -> list[str]:
         """E-mails and phone numbers as the person's documents have them."""

@@ -348,11 +348,12 @@ def _land(
                 [collection, _source_of(name)],
             )
         _write_files(batch, notes, fates)
-        return batch.finish(
+        reading = landing.Reading(
             source_count=None if partial else seen,
             days=None if partial else batch.tally.days,
             is_complete=not partial,
         )
+        return batch.finish(reading)
 
 
 def _write_files(

@@ -512,7 +512,9 @@ class Session:
 
     def _count(self, name: str) -> Result:
         with landing.open_batch(self.conn, name, Mode.FOLLOW, self.follower.run_id) as batch:
-            return batch.finish(source_count=Source(self.database, name).counting())
+            return batch.finish(
+                landing.Reading(source_count=Source(self.database, name).counting())
+            )
 
 
 def _take_over(batch: Batch, effect: Effect, at: datetime, lag: timedelta) -> None:
@@ -536,7 +538,7 @@ def _take_over(batch: Batch, effect: Effect, at: datetime, lag: timedelta) -> No
         batch.merge(effect.slices)
     if gone:
         batch.mark_deleted(gone)
-    batch.finish(source_count=None, watermark=watermark(batch, at))
+    batch.finish(landing.Reading(watermark=watermark(batch, at)))
     batch.run(
         "update ops.load_runs set lag_seconds = {lag} where batch_id = {batch}",
         lag=sql.Literal(lag.total_seconds()),
