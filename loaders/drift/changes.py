@@ -139,10 +139,8 @@ def key_of(step: str) -> str:
 
 def parent(path: str) -> str:
     """The path of the object or array that holds it; empty at the top."""
-    last = None
-    for last in _STEP.finditer(path):  # noqa: B007
-        pass
-    return path[: last.start()] if last else ""
+    starts = [step.start() for step in _STEP.finditer(path)]
+    return path[: starts[-1]] if starts else ""
 
 
 def maps_among(fields: Mapping[str, Field], known: Iterable[str]) -> set[str]:

@@ -79,8 +79,8 @@ def _padded(secret: bytes, pad: int) -> bytes:
 def _macro(file: str, name: str) -> Callable[[str], str]:
     """A macro of the dbt project that needs nothing of dbt: SQL in, SQL out."""
     text = (ROOT / "macros" / file).read_text(encoding="utf-8")
-    # it makes SQL, not HTML
-    return getattr(jinja2.Environment(autoescape=False).from_string(text).module, name)  # noqa: S701
+    environment = jinja2.Environment(autoescape=False)  # noqa: S701 -- it makes SQL, not HTML
+    return getattr(environment.from_string(text).module, name)
 
 
 def canonical(kind: str, value: str) -> str:

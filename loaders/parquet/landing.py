@@ -23,9 +23,10 @@ from __future__ import annotations
 import errno
 import sqlite3
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,27 @@ def _disk(out: Path) -> Iterator[None]:
         ) from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A batch before it reads.
+
+    Attributes:
+        clock: the source's.
+        count: says how many documents there are, as `Source.counting` does.
+        seconds: of a clock that only measures.
+    """
+
+    mode: Mode
+    clock: datetime
+    count: Callable[[int], int]
+    seconds: float
+
+    @property
+    def is_whole(self) -> bool:
+        """All of the source is read."""
+        return self.mode in (Mode.FULL, Mode.SWEEP)
+
+
 class _Dataset:
     """One collection and its dataset.
 
@@ -188,11 +210,10 @@ class _Dataset:
     def _batch(self, state: State, mode: Mode) -> tuple[Result, State]:
         is_first = state.batch_id == 0
         mode = Mode.FULL if is_first else mode
-        whole = mode in (Mode.FULL, Mode.SWEEP)
         self.folder.mkdir(parents=True, exist_ok=True)
+        start = _Start(mode, self.source.now(), self.source.counting(), time.monotonic())
+        whole = start.is_whole
         self.observer.begin(self.name, mode, self.source.rough_count() if whole else None)
-        begun = time.monotonic()
-        started, count = self.source.now(), self.source.counting()
         loaded_at = datetime.now(UTC)
         if state.last_loaded_at:
             loaded_at = max(loaded_at, state.last_loaded_at + timedelta(microseconds=1))
@@ -206,13 +227,13 @@ class _Dataset:
                 batches = self.source.changed(overlap_start(since, self.overlap))
             self._read(batches, work.take)
             work.finish()
-            new = self._commit(state, work, started, count, whole=whole)
+            new = self._commit(state, work, start)
         except BaseException:
             files.discard()
             raise
         finally:
             work.close()
-        result = _result(new, mode, work, started, time.monotonic() - begun, whole=whole)
+        result = _result(new, work, start)
         self.observer.end(result)
         log.info(
             "written",
@@ -235,28 +256,20 @@ class _Dataset:
                 take(documents)
                 self.observer.read(self.name, len(documents), sum(map(len, documents)))
 
-    def _commit(
-        self,
-        state: State,
-        work: _Work,
-        started: datetime,
-        count: Callable[[int], int],
-        *,
-        whole: bool,
-    ) -> State:
+    def _commit(self, state: State, work: _Work, start: _Start) -> State:
         files = work.files
         new = replace(
             state,
             live=work.live,
             quarantined=work.quarantined,
             days=work.days,
-            source_count=count(work.live + work.quarantined),
+            source_count=start.count(work.live + work.quarantined),
         )
         if work.tally.newest:
             at, identity = work.tally.newest
-            mark = min(at.replace(tzinfo=UTC), started), identity
+            mark = min(at.replace(tzinfo=UTC), start.clock), identity
             new.watermark = max(state.watermark or mark, mark)
-        if whole:
+        if start.is_whole:
             new.last_sweep_at = datetime.now(UTC)
             new.source_hash = sum(hashes for _, hashes in work.source_days.values())
             new.dataset_hash = sum(hashes for _, hashes in work.days.values())
@@ -272,7 +285,7 @@ class _Dataset:
         return new
 
 
-class _Work:
+class _Work(ABC):
     """What is done with the documents of a batch.
 
     Attributes:
@@ -289,17 +302,19 @@ class _Work:
         self.live = self.quarantined = 0
         self.days: Days = {}
 
+    @abstractmethod
     def take(self, documents: Sequence[bytes]) -> None:
         """Some more documents of the source."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self) -> None:
         """There are no more: all is written, and read again."""
-        raise NotImplementedError
 
+    @abstractmethod
     def committed(self, batch_id: int) -> None:
         """The batch is there."""
 
+    @abstractmethod
     def close(self) -> None:
         """Nothing more will be done."""
 
@@ -333,6 +348,12 @@ class _Everything(_Work):
         self.source_days = self.tally.days
         self.live = self.counts.inserted = sum(count for count, _ in self.days.values())
         self.quarantined = self.tally.rejected
+
+    def committed(self, batch_id: int) -> None:
+        pass  # the index is made when a later batch asks for it
+
+    def close(self) -> None:
+        pass
 
 
 class _Changes(_Work):
@@ -463,18 +484,17 @@ def _differing(one: Days, other: Days) -> int:
     return sum(one.get(day) != other.get(day) for day in one.keys() | other.keys())
 
 
-def _result(
-    state: State, mode: Mode, work: _Work, started: datetime, seconds: float, *, whole: bool
-) -> Result:
+def _result(state: State, work: _Work, start: _Start) -> Result:
+    whole = start.is_whole
     counts, tally = work.counts, work.tally
     counts.quarantined, counts.altered = tally.rejected, tally.altered
     counts.unclocked, counts.size = tally.unclocked, tally.size
     lag = None
     if tally.newest and counts.written:
-        lag = max(0.0, (started - tally.newest[0].replace(tzinfo=UTC)).total_seconds())
+        lag = max(0.0, (start.clock - tally.newest[0].replace(tzinfo=UTC)).total_seconds())
     return Result(
         collection=state.collection,
-        mode=str(mode),
+        mode=str(start.mode),
         batch_id=state.batch_id,
         counts=counts,
         source_count=state.source_count,
@@ -484,5 +504,5 @@ def _result(
         raw_hash=state.dataset_hash if whole else None,
         days_differing=state.days_differing if whole else None,
         lag_seconds=lag,
-        seconds=seconds,
+        seconds=time.monotonic() - start.seconds,
     )
