@@ -289,7 +289,7 @@ def test_incremental_models_read_only_touched_rows(models):
     assert wrong == []
 
 
-# --- who may see a column ---------------------------------------------------------------------------
+# --- who may see a column ------------------------------------------------------------------------
 
 COST = re.compile(
     r"(^|_)(cogs|costs?|fees?|profit|margin|overhead|contribution|gmroi|poas|cm[123])(_|$)"
