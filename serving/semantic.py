@@ -284,16 +284,16 @@ class Catalogue:
             order_time = ((each.get("config") or {}).get("meta") or {}).get(ORDER_TIME)
             if basis == "order" and order_time:
                 each["defaults"]["agg_time_dimension"] = order_time
+                for entity in each["entities"]:
+                    if entity["name"] == "date":
+                        entity["expr"] = order_time
             if each["name"] == model and rollup is not None:
                 _turn_to(each, rollup)
         if rollup is not None:
+            # alone: a roll-up is joined to nothing
             kept = set(rollup.measures)
-            others = {m for m, owner in self.model_of_measure.items() if owner != model}
-            raw["metrics"] = [
-                metric
-                for metric in raw["metrics"]
-                if set(self._measures(metric["name"])) <= kept | others
-            ]
+            raw["semantic_models"] = [m for m in raw["semantic_models"] if m["name"] == model]
+            raw["metrics"] = [m for m in raw["metrics"] if set(self._measures(m["name"])) <= kept]
             raw["saved_queries"] = []
         return orjson.dumps(raw)
 

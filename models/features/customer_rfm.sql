@@ -74,25 +74,14 @@ aged as (
 
 ),
 
-ranked as (
-
-    select
-        aged.*,
-        percent_rank() over (partition by as_of_date order by recency_days desc) as recency_rank,
-        percent_rank() over (partition by as_of_date order by order_days asc) as frequency_rank,
-        percent_rank() over (partition by as_of_date order by monetary_amount asc) as monetary_rank
-    from aged
-
-),
-
 scored as (
 
     select
-        ranked.*,
-        cast(least(5, 1 + floor(5 * recency_rank)) as {{ dbt.type_int() }}) as recency_score,
-        cast(least(5, 1 + floor(5 * frequency_rank)) as {{ dbt.type_int() }}) as frequency_score,
-        cast(least(5, 1 + floor(5 * monetary_rank)) as {{ dbt.type_int() }}) as monetary_score
-    from ranked
+        aged.*,
+        {{ rfm_score('recency_days desc', 'as_of_date') }} as recency_score,
+        {{ rfm_score('order_days asc', 'as_of_date') }} as frequency_score,
+        {{ rfm_score('monetary_amount asc', 'as_of_date') }} as monetary_score
+    from aged
 
 ),
 

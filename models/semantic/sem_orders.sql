@@ -71,24 +71,12 @@ final as (
         orders.returns_amount,
         orders.net_sales_amount,
         orders.total_sales_amount,
-        case
-            when orders.shipped_at >= orders.paid_at
-                then {{ dbt.datediff('orders.paid_at', 'orders.shipped_at', 'minute') }} / 60.0
-        end as hours_to_ship,
-        case
-            when orders.delivered_at >= orders.paid_at
-                then {{ dbt.datediff('orders.paid_at', 'orders.delivered_at', 'minute') }} / 60.0
-        end as hours_to_deliver,
         orders.is_countable,
         orders.is_money_countable,
         orders.is_new_customer,
         orders.is_cancelled,
         orders.order_date,
-        orders.placed_at,
-        orders.paid_at,
-        orders.promised_at,
-        orders.shipped_at,
-        orders.delivered_at
+        orders.placed_at
     from orders
     left join channels
         on orders.channel_key = channels.channel_key

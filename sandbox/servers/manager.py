@@ -83,6 +83,7 @@ def _up_postgres(settings: Settings, passwords: dict[str, str]) -> str:
             server.create(passwords, settings.postgres_db)
         server.start()
     _ensure_database(settings)
+    _ensure_may_make_roles(settings, passwords)
     return _line(server, began)
 
 
@@ -137,6 +138,20 @@ def _ensure_database(settings: Settings) -> None:
             connection.execute(
                 sql.SQL("create database {}").format(sql.Identifier(settings.postgres_db))
             )
+
+
+def _ensure_may_make_roles(settings: Settings, passwords: dict[str, str]) -> None:
+    """A cluster of an earlier version: its user could not yet make the roles that dbt grants to."""
+    import psycopg
+
+    user = settings.postgres("postgres")
+    with psycopg.connect(**user) as connection:
+        row = connection.execute("select rolcreaterole from pg_roles where rolname = current_user")
+        if row.fetchone() == (True,):
+            return
+    superuser = {"user": "postgres", "password": passwords["postgres_superuser_password"]}
+    with psycopg.connect(**{**user, **superuser}, autocommit=True) as connection:
+        connection.execute("alter role ledgerline createrole")
 
 
 def _line(server: Postgres | MongoDB, began: float) -> str:

@@ -106,7 +106,8 @@ class Postgres:
         self._write(half / "pg_hba.conf", HBA, user)
         statements = [
             f"alter role postgres password '{passwords['postgres_superuser_password']}'",
-            f"create role ledgerline login createdb password '{passwords['postgres_password']}'",
+            "create role ledgerline login createdb createrole"
+            f" password '{passwords['postgres_password']}'",
             f'create database "{database.replace(chr(34), chr(34) * 2)}" owner ledgerline',
         ]
         self._run(

@@ -1,4 +1,13 @@
 -- One row per product and stretch of time in which one unit cost was in force.
+-- Small, so computed as a whole; what differs is logged.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['product_id', 'valid_from'],
+    meta={'touches': {'product': 'product_id'}},
+    indexes=[{'columns': ['product_id']}],
+) }}
+
 with
 
 prices as (

@@ -3,6 +3,19 @@
 -- Two variants with one SKU: the product that is not deleted, then active, then oldest is its owner.
 -- A product without variants is its own SKU. A variant that left its document stays, with the price and
 -- cost that it had, as the snapshot saw them last: what was sold of it still has a product.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['product_key'],
+    meta={
+        'touches': {'sku': 'product_key', 'product': 'product_id'},
+        'untracked': {
+            'products_history': 'a version begins or ends with a change of stg_shop__products or its variants, which are read too',
+        },
+    },
+    indexes=[{'columns': ['sku']}, {'columns': ['product_id']}],
+) }}
+
 with
 
 products as (
@@ -114,6 +127,7 @@ sold as (
         products.status,
         products.supplier_id,
         products.lead_time_days,
+        products.minimum_order_quantity,
         products.launched_at,
         products.created_at,
         products.is_deleted,
@@ -139,6 +153,7 @@ sold as (
         products.status,
         products.supplier_id,
         products.lead_time_days,
+        products.minimum_order_quantity,
         products.launched_at,
         products.created_at,
         true as is_deleted,
@@ -192,6 +207,7 @@ final as (
         ranked.barcode,
         coalesce(kinds.line_kind, 'merchandise') as line_kind,
         ranked.lead_time_days,
+        ranked.minimum_order_quantity,
         ranked.weight_g,
         coalesce(ranked.price, latest_prices.price) as price,
         ranked.compare_at_price,

@@ -7,9 +7,9 @@ counted as (
 
 ),
 
-levels as (
+months as (
 
-    select * from {{ ref('fct_inventory_levels') }}
+    select * from {{ ref('fct_inventory_monthly') }}
 
 ),
 
@@ -22,7 +22,7 @@ seen as (
     union
 
     select location_key
-    from levels
+    from months
     where location_key <> '-1'
 
 ),

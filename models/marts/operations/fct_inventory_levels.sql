@@ -1,23 +1,47 @@
 -- One row per SKU, location and stretch of days over which the stock stayed as it was.
 --
 -- Only days on which something changed begin a row: on a shop of 16 years that is one row per movement
--- day instead of some fifty million days. `fct_inventory_daily` shows every day from these.
+-- day instead of some fifty million days. `fct_inventory_daily` shows every day from these. An increment
+-- computes the touched months of a SKU and location from their opening balance.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['inventory_level_key'],
+    meta={'entity': 'stock_month', 'entity_column': 'stock_month'},
+) }}
+
 with
 
 movements as (
 
     select * from {{ ref('fct_inventory_movements') }}
-    where is_countable
+    where
+        is_countable
+        and {{ is_touched('stock_month') }}
+
+),
+
+receipts as (
+
+    select * from {{ ref('fct_inventory_movements') }}
+    where
+        is_countable
+        and movement_type = 'receipt'
+        and {{ is_touched('incoming_stock_month') }}
+
+),
+
+months as (
+
+    select * from {{ ref('fct_inventory_monthly') }}
+    where {{ is_touched('stock_month') }}
 
 ),
 
 events as (
 
     select
-        stock_item_key,
-        sku,
-        product_key,
-        location_key,
+        stock_month,
         movement_date as event_date,
         movement_type,
         quantity,
@@ -30,28 +54,19 @@ events as (
 
     -- a receipt is on its way from when it was known or expected until it arrives
     select
-        stock_item_key,
-        sku,
-        product_key,
-        location_key,
+        incoming_stock_month as stock_month,
         incoming_date as event_date,
         'incoming' as movement_type,
         0 as quantity,
         quantity as incoming_quantity,
         false as is_out_of_order
-    from movements
-    where
-        movement_type = 'receipt'
-        and incoming_date is not null
-        and (movement_date > incoming_date or movement_date is null)
+    from receipts
+    where movement_date > incoming_date or movement_date is null
 
     union all
 
     select
-        stock_item_key,
-        sku,
-        product_key,
-        location_key,
+        stock_month,
         movement_date as event_date,
         'incoming' as movement_type,
         0 as quantity,
@@ -67,11 +82,8 @@ events as (
 changes as (
 
     select
-        stock_item_key,
+        stock_month,
         event_date,
-        max(sku) as sku,
-        max(product_key) as product_key,
-        max(location_key) as location_key,
         sum(quantity) as net_quantity,
         sum(incoming_quantity) as incoming_quantity,
         sum(case when movement_type = 'receipt' then quantity else 0 end) as received_quantity,
@@ -84,24 +96,35 @@ changes as (
         -- goods that left the building, whatever the books say
         count(case when movement_type in ('sale', 'damage', 'transfer') and quantity < 0 then 1 end) > 0 as has_outflow
     from events
-    group by stock_item_key, event_date
+    group by stock_month, event_date
 
 ),
 
 balanced as (
 
     select
-        *,
-        sum(net_quantity) over (
-            partition by stock_item_key order by event_date asc
+        changes.*,
+        months.stock_item_key,
+        months.sku,
+        months.product_key,
+        months.location_key,
+        months.opening_on_hand
+        + sum(changes.net_quantity) over (
+            partition by changes.stock_month order by changes.event_date asc
             rows between unbounded preceding and current row
         ) as on_hand,
-        sum(incoming_quantity) over (
-            partition by stock_item_key order by event_date asc
+        months.opening_incoming
+        + sum(changes.incoming_quantity) over (
+            partition by changes.stock_month order by changes.event_date asc
             rows between unbounded preceding and current row
         ) as incoming,
-        lead(event_date) over (partition by stock_item_key order by event_date asc) as valid_until
+        coalesce(
+            lead(changes.event_date) over (partition by changes.stock_month order by changes.event_date asc),
+            months.next_event_date
+        ) as valid_until
     from changes
+    inner join months
+        on changes.stock_month = months.stock_month
 
 ),
 
@@ -109,6 +132,7 @@ final as (
 
     select
         {{ surrogate_key(['stock_item_key', 'event_date']) }} as inventory_level_key,
+        stock_month,
         stock_item_key,
         sku,
         product_key,

@@ -3,17 +3,39 @@
 -- Nothing can be written down before it happened, so a movement dated after its own document is put
 -- where the document was written. The exception is a receipt that was announced: its arrival was
 -- expected after it was written down.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['movement_id'],
+    meta={
+        'entity': 'movement',
+        'entity_column': 'movement_id',
+        'touches': {
+            'order': 'order_id',
+            'stock_item': 'stock_item_key',
+            'stock_month': ['stock_month', 'incoming_stock_month'],
+        },
+        'touched_also': [
+            'select movements.movement_id from {{ this }} as movements where movements.sku in {{ touched("sku_code") }}',
+            'select movements.movement_id from {{ this }} as movements'
+            ' inner join {{ ref("int_skus_owned") }} as owners on movements.sku = owners.sku'
+            ' where movements.cost_source <> \'movement\' and owners.product_id in {{ touched("product") }}',
+        ],
+    },
+) }}
+
 with
 
 movements as (
 
     select * from {{ ref('stg_shop__inventory_movements') }}
+    where {{ is_touched('movement_id') }}
 
 ),
 
 skus as (
 
-    select * from {{ ref('int_product_skus') }}
+    select * from {{ ref('int_skus_owned') }}
 
 ),
 
@@ -78,7 +100,7 @@ costed as (
 
 ),
 
-final as (
+described as (
 
     select
         movement_id,
@@ -116,6 +138,19 @@ final as (
         created_at as recorded_at,
         expected_at
     from costed
+
+),
+
+final as (
+
+    select
+        *,
+        -- what fct_inventory_levels is built by
+        {{ dbt.concat(['stock_item_key', "'|'", 'cast(cast(' ~ dbt.date_trunc('month', 'movement_date') ~ ' as date) as ' ~ dbt.type_string() ~ ')']) }}
+            as stock_month,
+        {{ dbt.concat(['stock_item_key', "'|'", 'cast(cast(' ~ dbt.date_trunc('month', 'incoming_date') ~ ' as date) as ' ~ dbt.type_string() ~ ')']) }}
+            as incoming_stock_month
+    from described
 
 )
 

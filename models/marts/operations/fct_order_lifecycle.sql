@@ -3,29 +3,40 @@
 -- The shipping and delivery times of the order document come first, then its status history. Where two
 -- times cannot both be right, the row says so, and every lag that needs one of them is null: nobody can
 -- tell which of the two is wrong. A stage that was not reached is null, and its lag with it.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['order_id'],
+    meta={'entity': 'order', 'entity_column': 'order_id', 'touches': {'day': 'fulfilment_date'}},
+) }}
+
 with
 
 orders as (
 
     select * from {{ ref('fct_orders') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 shop_orders as (
 
     select * from {{ ref('stg_shop__orders') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 events as (
 
     select * from {{ ref('stg_shop__order_status_events') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 refund_lines as (
 
     select * from {{ ref('fct_refund_lines') }}
+    where {{ is_touched('order_id') }}
 
 ),
 

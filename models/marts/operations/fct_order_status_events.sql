@@ -1,15 +1,24 @@
 -- One row per entry of an order's status history.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['order_status_event_key'],
+    meta={'entity': 'order', 'entity_column': 'order_id'},
+) }}
+
 with
 
 events as (
 
     select * from {{ ref('stg_shop__order_status_events') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 orders as (
 
     select * from {{ ref('fct_orders') }}
+    where {{ is_touched('order_id') }}
 
 ),
 

@@ -2,29 +2,40 @@
 --
 -- An order document has one shipment with one tracking number, so a parcel is an order's; a shop that
 -- splits orders would bring more rows here, not another grain.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['shipment_key'],
+    meta={'entity': 'order', 'entity_column': 'order_id'},
+) }}
+
 with
 
 lifecycle as (
 
     select * from {{ ref('fct_order_lifecycle') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 orders as (
 
     select * from {{ ref('fct_orders') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 shop_orders as (
 
     select * from {{ ref('stg_shop__orders') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 movements as (
 
     select * from {{ ref('fct_inventory_movements') }}
+    where {{ is_touched('order_id') }}
 
 ),
 

@@ -46,7 +46,7 @@ YAML_FILES = [
 
 def without_comments(sql: str) -> str:
     """SQL without comments, expressions of Jinja and texts."""
-    sql = re.sub(r"\{#.*?#\}|\{\{.*?\}\}", " ", sql, flags=re.S)
+    sql = re.sub(r"\{#.*?#\}|\{\{.*?\}\}|\{%.*?%\}", " ", sql, flags=re.S)
     sql = re.sub(r"--[^\n]*", " ", sql)
     return re.sub(r"'[^']*'", "''", sql)
 
@@ -285,5 +285,90 @@ def test_incremental_models_read_only_touched_rows(models):
         for model in models
         if model.config.get("incremental_strategy") == "by_entity"
         and bool(model.config.meta.get("entity_column")) != ("is_touched(" in model.raw_code)
+    ]
+    assert wrong == []
+
+
+# --- who may see a column ------------------------------------------------------------------------
+
+COST = re.compile(
+    r"(^|_)(cogs|costs?|fees?|profit|margin|overhead|contribution|gmroi|poas|cm[123])(_|$)"
+)
+NO_COST = re.compile(
+    r"cost_coverage|cost_source|costed_demand|^(is|has)_|_(key|date|month|reason)$"
+)
+PERSONAL = re.compile(
+    r"^(email|phone|first_name|last_name|full_name|gender|birth_date|age|age_group|ip|postal_code"
+    r"|line1|latitude|longitude|guest_email|guest_phone|email_hash|phone_hash)$"
+)
+SEEN_LAYERS = ("marts", "reporting", "predictions", "quality")
+
+
+def tags(node, column) -> set[str]:
+    meta = {**(column.meta or {}), **(column.config.meta or {}), **node.config.meta}
+    return {tag for tag in ("pii", "finance") if meta.get(tag)}
+
+
+def test_costs_and_margins_are_tagged(models):
+    """A column that a reader may see and that smells of cost is tagged, or stands below."""
+    untagged = {
+        f"{model.name}.{column.name}"
+        for model in models
+        if layer(model) in SEEN_LAYERS
+        for column in model.columns.values()
+        if COST.search(column.name)
+        and not NO_COST.search(column.name)
+        and "finance" not in tags(model, column)
+    }
+    # what advertising costs is marketing's own figure, as its budget is
+    advertising = {"fct_touchpoints.cost_amount"}
+    assert untagged - advertising == set()
+
+
+def test_personal_data_is_tagged_wherever_it_stands(models):
+    untagged = {
+        f"{model.name}.{column.name}"
+        for model in models
+        if layer(model) != "intermediate"
+        for column in model.columns.values()
+        if PERSONAL.search(column.name) and "pii" not in tags(model, column)
+    }
+    assert untagged == set()
+
+
+def test_personal_data_lives_in_few_places(models):
+    """Marts hold hashes and rough attributes of people in two dimensions; the list only shrinks."""
+    places = {
+        model.name
+        for model in models
+        if layer(model) not in ("staging", "intermediate")
+        and any("pii" in tags(model, column) for column in model.columns.values())
+    }
+    assert places <= {"dim_customers", "dim_customers_history", "bridge_customer_identity"}
+
+
+def test_grants_name_our_roles_and_only_select(manifest):
+    wrong = [
+        node.name
+        for node in manifest.nodes.values()
+        if node.resource_type in ("model", "seed", "snapshot")
+        and (
+            set(node.config.grants) - {"select"}
+            or any(
+                not role.startswith("ledgerline_") for role in node.config.grants.get("select", [])
+            )
+        )
+    ]
+    assert wrong == []
+
+
+def test_what_a_reader_sees_lists_all_its_columns(models):
+    """Where a column is tagged the others are granted by name, so none may be missing in YAML."""
+    wrong = [
+        model.name
+        for model in models
+        if any(tags(model, column) for column in model.columns.values())
+        and layer(model) in ("marts", "reporting", "predictions")
+        and not model.config.contract.enforced
     ]
     assert wrong == []

@@ -1,0 +1,11 @@
+{% macro access_schemas() -%}
+    {{- return({
+        'ledgerline_reader': [
+            'core', 'finance', 'customers', 'products', 'marketing', 'operations',
+            'reporting', 'predictions', 'quality',
+        ],
+        'ledgerline_finance': ['reference'],
+        'ledgerline_pii': ['staging'],
+        'ledgerline_ml': ['features'],
+    }) -}}
+{%- endmacro %}

@@ -1,0 +1,68 @@
+-- One row per recognisable person and product category that they bought, in countable orders.
+with
+
+orders as (
+
+    select * from {{ ref('fct_customer_orders') }}
+
+),
+
+items as (
+
+    select * from {{ ref('fct_order_items') }}
+    where measure = 'sale'
+
+),
+
+products as (
+
+    select * from {{ ref('dim_products') }}
+
+),
+
+bought as (
+
+    select
+        orders.customer_key,
+        products.category,
+        count(distinct orders.order_id) as orders,
+        sum(coalesce(items.quantity, 0)) as units,
+        sum(items.returned_quantity) as returned_units,
+        sum(items.gross_sales_amount - items.discount_amount) as demand_amount,
+        sum(items.returns_amount) as returns_amount,
+        min(orders.order_date) as first_order_date,
+        max(orders.order_date) as last_order_date
+    from orders
+    inner join items
+        on orders.order_id = items.order_id
+    inner join products
+        on items.product_key = products.product_key
+    group by orders.customer_key, products.category
+
+),
+
+final as (
+
+    select
+        {{ surrogate_key(['customer_key', 'category']) }} as customer_category_key,
+        customer_key,
+        category,
+        cast(
+            row_number() over (
+                partition by customer_key
+                order by orders desc, demand_amount desc, category asc
+            ) as {{ dbt.type_int() }}
+        ) as category_rank,
+        cast(orders as {{ dbt.type_int() }}) as orders,
+        cast(units as {{ type_money() }}) as units,
+        cast(returned_units as {{ type_money() }}) as returned_units,
+        cast(demand_amount as {{ type_money() }}) as demand_amount,
+        cast(returns_amount as {{ type_money() }}) as returns_amount,
+        cast(demand_amount - returns_amount as {{ type_money() }}) as net_sales_amount,
+        first_order_date,
+        last_order_date
+    from bought
+
+)
+
+select * from final

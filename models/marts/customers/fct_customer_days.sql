@@ -1,0 +1,146 @@
+-- One row per recognisable person and day on which they ordered or sent something back, with their state
+-- at the end of that day.
+--
+-- Event basis: a return stands on its own day, so the state of a past day is what was known then. A state
+-- holds until the person's next row. No column looks ahead: a new order changes no row of the months before.
+with
+
+ledger as (
+
+    select * from {{ ref('fct_sales_ledger') }}
+    where
+        is_countable
+        and entry_type in ('sale', 'discount', 'return')
+
+),
+
+orders as (
+
+    select * from {{ ref('fct_orders') }}
+    where
+        is_countable
+        and order_kind = 'sale'
+
+),
+
+customers as (
+
+    select * from {{ ref('dim_customers') }}
+    where
+        customer_type not in ('anonymous', 'unknown')
+        and not is_test
+
+),
+
+order_days as (
+
+    select
+        customer_key,
+        order_date as activity_date,
+        count(*) as orders
+    from orders
+    group by customer_key, order_date
+
+),
+
+money_days as (
+
+    select
+        customer_key,
+        event_date as activity_date,
+        sum(case when entry_type in ('sale', 'discount') then amount else 0 end) as demand_amount,
+        -sum(case when entry_type = 'return' then amount else 0 end) as returns_amount
+    from ledger
+    group by customer_key, event_date
+
+),
+
+-- an order of nothing but gift cards has no money day, a return has no order day
+days as (
+
+    select
+        customer_key,
+        activity_date
+    from order_days
+    union
+    select
+        customer_key,
+        activity_date
+    from money_days
+
+),
+
+joined as (
+
+    select
+        days.customer_key,
+        days.activity_date,
+        coalesce(order_days.orders, 0) as orders,
+        coalesce(money_days.demand_amount, 0) as demand_amount,
+        coalesce(money_days.returns_amount, 0) as returns_amount,
+        case when order_days.orders > 0 then days.activity_date end as order_date
+    from days
+    inner join customers
+        on days.customer_key = customers.customer_key
+    left join order_days
+        on
+            days.customer_key = order_days.customer_key
+            and days.activity_date = order_days.activity_date
+    left join money_days
+        on
+            days.customer_key = money_days.customer_key
+            and days.activity_date = money_days.activity_date
+    -- a document without a usable date is in no history
+    where days.activity_date is not null
+
+),
+
+states as (
+
+    select
+        *,
+        count(order_date) over until_now as order_days_to_date,
+        sum(orders) over until_now as orders_to_date,
+        sum(demand_amount) over until_now as demand_to_date_amount,
+        sum(returns_amount) over until_now as returns_to_date_amount,
+        min(order_date) over until_now as first_order_date,
+        max(order_date) over until_now as last_order_date,
+        max(order_date) over (
+            partition by customer_key
+            order by activity_date asc
+            rows between unbounded preceding and 1 preceding
+        ) as previous_order_date
+    from joined
+    window
+        until_now as (
+            partition by customer_key
+            order by activity_date asc
+            rows between unbounded preceding and current row
+        )
+
+),
+
+final as (
+
+    select
+        {{ surrogate_key(['customer_key', 'activity_date']) }} as customer_day_key,
+        customer_key,
+        cast(demand_amount as {{ type_money() }}) as demand_amount,
+        cast(returns_amount as {{ type_money() }}) as returns_amount,
+        cast(orders as {{ dbt.type_int() }}) as orders,
+        cast(demand_to_date_amount as {{ type_money() }}) as demand_to_date_amount,
+        cast(returns_to_date_amount as {{ type_money() }}) as returns_to_date_amount,
+        cast(demand_to_date_amount - returns_to_date_amount as {{ type_money() }}) as monetary_to_date_amount,
+        cast(orders_to_date as {{ dbt.type_int() }}) as orders_to_date,
+        cast(order_days_to_date as {{ dbt.type_int() }}) as order_days_to_date,
+        orders > 0 as has_order,
+        activity_date,
+        cast({{ dbt.date_trunc('month', 'activity_date') }} as date) as month_start_date,
+        first_order_date,
+        last_order_date,
+        previous_order_date
+    from states
+
+)
+
+select * from final
