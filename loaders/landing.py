@@ -111,7 +111,7 @@ class Batch:
             where older._id = newer._id and older.ctid < newer.ctid
             """
         )
-        self.run("analyze pg_temp.ledgerline_stage (_id, _doc_hash)")
+        self.run("analyze pg_temp.ledgerline_stage (_id)")
         try:
             with self.conn.transaction():
                 self._upsert(STAGE)
@@ -187,28 +187,34 @@ class Batch:
                 """,
                 arrived=arrived,
             )
-        updated = self.changes(
+        row = self.run(
+            # what was updated is there, so only the others are looked for once more
             """
-            update {table} as raw
-            set doc = arrived.doc::jsonb, _types = arrived._types,
-                _source_ts = arrived._source_ts, _loaded_at = {at}, _batch_id = {batch},
-                _deleted_at = null, _doc_hash = arrived._doc_hash
-            from {arrived} as arrived
-            where raw._id = arrived._id
-                and (raw._doc_hash <> arrived._doc_hash or raw._deleted_at is not null)
+            with updated as (
+                update {table} as raw
+                set doc = arrived.doc::jsonb, _types = arrived._types,
+                    _source_ts = arrived._source_ts, _loaded_at = {at}, _batch_id = {batch},
+                    _deleted_at = null, _doc_hash = arrived._doc_hash
+                from {arrived} as arrived
+                where raw._id = arrived._id
+                    and (raw._doc_hash <> arrived._doc_hash or raw._deleted_at is not null)
+                returning raw._id
+            ),
+            inserted as (
+                insert into {table} (_id, doc, _types, _source_ts, _loaded_at, _batch_id, _doc_hash)
+                select _id, doc::jsonb, _types, _source_ts, {at}, {batch}, _doc_hash
+                from {arrived} as arrived
+                where not exists (select from updated where updated._id = arrived._id)
+                    and not exists (select from {table} as raw where raw._id = arrived._id)
+                returning 1
+            )
+            select (select count(*) from updated), (select count(*) from inserted),
+                (select count(*) from {arrived})
             """,
             arrived=arrived,
-        )
-        inserted = self.changes(
-            """
-            insert into {table} (_id, doc, _types, _source_ts, _loaded_at, _batch_id, _doc_hash)
-            select _id, doc::jsonb, _types, _source_ts, {at}, {batch}, _doc_hash
-            from {arrived} as arrived
-            where not exists (select from {table} as raw where raw._id = arrived._id)
-            """,
-            arrived=arrived,
-        )
-        rows = self.count("select count(*) from {arrived}", arrived=arrived)
+        ).fetchone()
+        assert row is not None
+        updated, inserted, rows = row
         self.counts.revived += revived
         self.counts.updated += updated
         self.counts.inserted += inserted

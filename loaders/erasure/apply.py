@@ -69,9 +69,10 @@ def apply(conn: psycopg.Connection, collection: str, loaded_at: datetime, batch_
     Returns:
         Documents redacted.
     """
-    if collection not in rules():
-        return 0
+    # asked first: reading the rules takes longer
     if conn.execute("select exists (select from ops.erasures)").fetchone() == (False,):
+        return 0
+    if collection not in rules():
         return 0
     rows = Rows(
         conn,

@@ -15,7 +15,6 @@ from functools import cache
 from typing import Any
 
 import bson
-import jinja2
 import psycopg
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
@@ -78,6 +77,8 @@ def _padded(secret: bytes, pad: int) -> bytes:
 @cache
 def _macro(file: str, name: str) -> Callable[[str], str]:
     """A macro of the dbt project that needs nothing of dbt: SQL in, SQL out."""
+    import jinja2  # every load imports this module, and hardly any looks for a person
+
     text = (ROOT / "macros" / file).read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=False)  # noqa: S701 -- it makes SQL, not HTML
     return getattr(environment.from_string(text).module, name)
