@@ -1,5 +1,8 @@
 -- One row per campaign event document: an impression, click, send, open or charge.
-{{ config(unique_key='event_id') }}
+{{ config(
+    unique_key='event_id',
+    indexes=[{'columns': ['event_id']}, {'columns': ['session_id']}],
+) }}
 
 {% set columns = [
     ('campaign_id', 'id', 'campaign_id'),

@@ -1,5 +1,9 @@
 -- One row per event of a session document.
-{{ config(unique_key='session_id', meta={'element_position': 'event_position'}) }}
+{{ config(
+    unique_key='session_id',
+    meta={'element_position': 'event_position'},
+    indexes=[{'columns': ['session_id']}, {'columns': ['order_id']}],
+) }}
 
 {% set columns = [
     ('event_type', 'code', 'type'),

@@ -1,5 +1,8 @@
 -- One row per web session document, bots among them.
-{{ config(unique_key='session_id') }}
+{{ config(
+    unique_key='session_id',
+    indexes=[{'columns': ['session_id']}, {'columns': ['visitor_id']}, {'columns': ['user_id']}],
+) }}
 
 {% set columns = [
     ('visitor_id', 'text', 'visitor_id'),
