@@ -1,7 +1,11 @@
 -- One row per campaign event document: an impression, click, send, open or charge.
 {{ config(
     unique_key='event_id',
-    indexes=[{'columns': ['event_id']}, {'columns': ['session_id']}],
+    indexes=[
+        {'columns': ['event_id'], 'unique': true},
+        {'columns': ['session_id']},
+        {'columns': ['_loaded_at']},
+    ],
 ) }}
 
 {% set columns = [

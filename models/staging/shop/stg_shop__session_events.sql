@@ -2,7 +2,11 @@
 {{ config(
     unique_key='session_id',
     meta={'element_position': 'event_position'},
-    indexes=[{'columns': ['session_id']}, {'columns': ['order_id']}],
+    indexes=[
+        {'columns': ['session_id', 'event_position'], 'unique': true},
+        {'columns': ['order_id']},
+        {'columns': ['_loaded_at']},
+    ],
 ) }}
 
 {% set columns = [
