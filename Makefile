@@ -21,7 +21,7 @@ export DO_NOT_TRACK = 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down status load build refresh ui docs psql lint bench bench-loader soak clean
+.PHONY: help demo test up down status load build refresh ui docs psql lint bench bench-loader bench-metrics soak clean
 
 help:
 	@echo "Ledgerline: a shop's MongoDB to Postgres marts and models whose numbers can be proven"
@@ -76,6 +76,9 @@ bench: $(READY) ## timed runs, written to benchmarks/
 
 bench-loader: $(READY) ## the loader beside COPY and other tools, for benchmarks/README.md [ARGS="--docs 20000 --runs 1"]
 	@$(BIN)/python -m benchmarks.loader $(ARGS)
+
+bench-metrics: $(READY) ## the commonest questions, timed [PROFILE=xl] [ARGS="--write"]
+	@$(BIN)/python -m benchmarks.metrics --data $(or $(DATA),$(PROFILE)) $(ARGS)
 
 soak: $(READY) ## 200 kills of loader, Postgres and source, then: is raw the source? [ARGS="--kills 20 --seed 7"]
 	@$(BIN)/python -m benchmarks.soak $(ARGS)

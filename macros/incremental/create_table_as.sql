@@ -9,15 +9,20 @@
     {%- elif not temporary -%}
         {%- if strategy == 'by_entity' %}
         {{ mark_built(sql) }};
+        {% else %}
+        {{ mark_documents() }};
         {% endif %}
         {{ dbt.postgres__create_table_as(temporary, relation, sql) }}
+        {% if strategy == 'by_entity' and not has_primary_key(model) -%}
+        {%- set keys = config.get('unique_key') -%}
+        create unique index on {{ relation }} ({{ keys if keys is string else keys | join(', ') }});
+        {%- endif %}
 
         insert into {{ touch_log('touched') }} (model, entity, entity_id)
         values ('{{ model.name }}', '*', '*');
     {%- elif strategy == 'by_entity' -%}
         {{- dbt.postgres__create_table_as(temporary, relation, touched_rows_only(sql)) -}}
     {%- else -%}
-        {%- do run_query('lock table ' ~ this ~ ' in share row exclusive mode') -%}
-        {{- dbt.postgres__create_table_as(temporary, relation, sql) -}}
+        {{- dbt.postgres__create_table_as(temporary, relation, changed_documents_only(sql)) -}}
     {%- endif -%}
 {%- endmacro %}

@@ -15,6 +15,7 @@
 
         create temporary table touched_keys on commit drop as
         select distinct
+            touched.model,
             touched.entity,
             touched.entity_id
         from {{ touch_log('touched') }} as touched
@@ -28,7 +29,7 @@
         analyze touched_keys;
 
         create temporary table touched_entities on commit drop as
-        select cast(touched_keys.entity_id as {{ entity_type(entity) }}) as entity_id
+        select distinct cast(touched_keys.entity_id as {{ entity_type(entity) }}) as entity_id
         from touched_keys
         where touched_keys.entity = '{{ entity }}'
         {%- for expansion in meta.get('touched_also', []) %}

@@ -1,7 +1,7 @@
 -- One row per basis, store, day and measure: the same money read at each step of the way.
 --
--- basis 'document': read again from the raw documents, past staging and the allocation logic.
--- basis 'order':    facts against the ledger, by the order's day.
+-- basis 'document': read again from the raw documents, past the allocation logic, and from staging.
+-- basis 'order':    facts against the ledger, and against the roll-up for what is counted, by the order's day.
 -- basis 'event':    the ledger against the roll-up, by the event's day.
 {% set measures = [
     ('gross_sales', "'sale'", 1),
@@ -14,12 +14,18 @@
     ('cogs', "'cogs', 'cogs_return'", -1),
     ('payment_fees', "'payment_fee'", -1),
     ('shipping_cost', "'shipping_cost'", -1),
+    ('estimated_payment_fees', "'payment_fee_estimate'", -1),
+    ('fulfilment', "'fulfilment'", -1),
+    ('packaging', "'packaging'", -1),
+    ('return_handling', "'return_handling'", -1),
 ] %}
 {% set fact_columns = {
     'gross_sales': 'gross_sales_amount', 'discounts': 'discount_amount', 'returns': 'returns_amount',
     'shipping': 'shipping_amount', 'tax': 'tax_amount', 'adjustments': 'adjustment_amount',
     'gift_cards': 'gift_card_amount', 'cogs': 'cogs_amount', 'payment_fees': 'payment_fee_amount',
-    'shipping_cost': 'shipping_cost_amount',
+    'shipping_cost': 'shipping_cost_amount', 'estimated_payment_fees': 'estimated_payment_fee_amount',
+    'fulfilment': 'fulfilment_cost_amount', 'packaging': 'packaging_cost_amount',
+    'return_handling': 'return_handling_cost_amount',
 } %}
 
 with
@@ -30,6 +36,25 @@ documents as (
         _id as order_id,
         doc
     from {{ source('shop', 'orders') }}
+
+),
+
+staging_items as (
+
+    select * from {{ ref('stg_shop__order_items') }}
+
+),
+
+staging_refund_lines as (
+
+    select * from {{ ref('stg_shop__refund_lines') }}
+
+),
+
+staging_orders as (
+
+    select order_id
+    from {{ ref('stg_shop__orders') }}
 
 ),
 
@@ -108,15 +133,48 @@ raw_refunds as (
 
 ),
 
+raw_refund_ids as (
+
+    {{ json_to_columns('raw_refunds', 'element', [('refund_id', 'text', 'id')], ['order_id', 'element_position', 'element']) }}
+
+),
+
+-- a refund that was delivered twice has one id, and counts once
+raw_refunds_once as (
+
+    select
+        order_id,
+        element_position,
+        element,
+        row_number() over (
+            partition by
+                order_id, coalesce(refund_id, 'position ' || cast(element_position as {{ dbt.type_string() }}))
+            order by element_position asc
+        ) as entry_rank
+    from raw_refund_ids
+
+),
+
+raw_refund_documents as (
+
+    select
+        order_id,
+        element_position as refund_position,
+        element
+    from raw_refunds_once
+    where entry_rank = 1
+
+),
+
 raw_refund_elements as (
 
-    {{ json_array_rows('raw_refunds', 'element', 'lines', ['order_id']) }}
+    {{ json_array_rows('raw_refund_documents', 'element', 'lines', ['order_id']) }}
 
 ),
 
 raw_refund_lines as (
 
-    {{ json_to_columns('raw_refund_elements', 'element', [('amount', 'number', 'amount')], ['order_id']) }}
+    {{ json_to_columns('raw_refund_elements', 'element', [('amount', 'number', 'amount')], ['order_id', 'element_position']) }}
 
 ),
 
@@ -149,10 +207,23 @@ priced_lines as (
         on orders.currency = currencies.currency_code
     left join kinds
         on raw_lines.sku = kinds.sku
+    where raw_lines.element_position is not null
 
 ),
 
 document_values as (
+
+    -- a document that no fact has stands under no day
+    select
+        'orders' as measure,
+        orders.store_id,
+        orders.order_date as metric_date,
+        1 as amount
+    from documents
+    left join orders
+        on documents.order_id = orders.order_id
+
+    union all
 
     select
         'lines' as measure,
@@ -190,12 +261,57 @@ document_values as (
     from raw_refund_lines
     inner join orders
         on raw_refund_lines.order_id = orders.order_id
+    where raw_refund_lines.element_position is not null
+
+),
+
+staging_values as (
+
+    select
+        'orders' as measure,
+        orders.store_id,
+        orders.order_date as metric_date,
+        1 as amount
+    from staging_orders
+    left join orders
+        on staging_orders.order_id = orders.order_id
+
+    union all
+
+    select
+        'lines' as measure,
+        orders.store_id,
+        orders.order_date as metric_date,
+        1 as amount
+    from staging_items
+    inner join orders
+        on staging_items.order_id = orders.order_id
+
+    union all
+
+    select
+        'list_value' as measure,
+        orders.store_id,
+        orders.order_date as metric_date,
+        coalesce(staging_items.quantity * staging_items.unit_price, 0) as amount
+    from staging_items
+    inner join orders
+        on staging_items.order_id = orders.order_id
 
 ),
 
 -- the same from the facts and from the ledger; list value and refunded goods are sums over currencies
 -- that mean nothing but are equal at every step
 fact_values as (
+
+    select
+        'orders' as measure,
+        store_id,
+        order_date as metric_date,
+        1 as amount
+    from orders
+
+    union all
 
     select
         'lines' as measure,
@@ -274,6 +390,22 @@ ledger_values as (
 
 ),
 
+document_steps as (
+
+    {% for step in ['document', 'staging', 'fact', 'ledger'] -%}
+    select
+        store_id,
+        metric_date,
+        measure,
+        {%- for other in ['document', 'staging', 'fact', 'ledger'] %}
+        {{ 'amount' if other == step else '0' }} as {{ other }}_amount{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ step }}_values
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+),
+
+-- a step that does not know a measure is null there: the ledger splits the list value into price and tax
 document_basis as (
 
     select
@@ -281,40 +413,10 @@ document_basis as (
         metric_date,
         measure,
         sum(document_amount) as document_amount,
+        case when measure in ('orders', 'lines', 'list_value') then sum(staging_amount) end as staging_amount,
         sum(fact_amount) as fact_amount,
-        case when measure <> 'list_value' then sum(ledger_amount) end as ledger_amount
-    from (
-        select
-            store_id,
-            metric_date,
-            measure,
-            amount as document_amount,
-            0 as fact_amount,
-            0 as ledger_amount
-        from document_values
-
-        union all
-
-        select
-            store_id,
-            metric_date,
-            measure,
-            0 as document_amount,
-            amount as fact_amount,
-            0 as ledger_amount
-        from fact_values
-
-        union all
-
-        select
-            store_id,
-            metric_date,
-            measure,
-            0 as document_amount,
-            0 as fact_amount,
-            amount as ledger_amount
-        from ledger_values
-    ) as steps
+        case when measure in ('lines', 'gross_sales', 'refunded_goods') then sum(ledger_amount) end as ledger_amount
+    from document_steps
     group by store_id, metric_date, measure
 
 ),
@@ -369,6 +471,18 @@ shop_days as (
 
 ),
 
+order_counts as (
+
+    select
+        store_id,
+        order_date as metric_date,
+        count(*) as orders
+    from orders
+    where is_countable
+    group by store_id, order_date
+
+),
+
 order_basis as (
 
     {% for measure in fact_columns -%}
@@ -405,6 +519,21 @@ event_basis as (
     {% endfor %}
 ),
 
+counted as (
+
+    select
+        coalesce(order_counts.store_id, shop_days.store_id) as store_id,
+        coalesce(order_counts.metric_date, shop_days.metric_date) as metric_date,
+        coalesce(order_counts.orders, 0) as fact_amount,
+        coalesce(shop_days.orders, 0) as rollup_amount
+    from order_counts
+    full outer join shop_days
+        on
+            order_counts.store_id = shop_days.store_id
+            and order_counts.metric_date = shop_days.metric_date
+
+),
+
 unioned as (
 
     select
@@ -413,6 +542,7 @@ unioned as (
         metric_date,
         measure,
         document_amount,
+        staging_amount,
         fact_amount,
         ledger_amount,
         cast(null as {{ type_money() }}) as rollup_amount
@@ -426,6 +556,7 @@ unioned as (
         metric_date,
         measure,
         cast(null as {{ type_money() }}) as document_amount,
+        cast(null as {{ type_money() }}) as staging_amount,
         fact_amount,
         ledger_amount,
         cast(null as {{ type_money() }}) as rollup_amount
@@ -437,11 +568,29 @@ unioned as (
     union all
 
     select
+        'order' as basis,
+        store_id,
+        metric_date,
+        'orders' as measure,
+        cast(null as {{ type_money() }}) as document_amount,
+        cast(null as {{ type_money() }}) as staging_amount,
+        fact_amount,
+        cast(null as {{ type_money() }}) as ledger_amount,
+        rollup_amount
+    from counted
+    where
+        fact_amount <> 0
+        or rollup_amount <> 0
+
+    union all
+
+    select
         'event' as basis,
         store_id,
         metric_date,
         measure,
         cast(null as {{ type_money() }}) as document_amount,
+        cast(null as {{ type_money() }}) as staging_amount,
         cast(null as {{ type_money() }}) as fact_amount,
         ledger_amount,
         rollup_amount
@@ -460,12 +609,13 @@ final as (
         metric_date,
         measure,
         cast(document_amount as {{ type_money() }}) as document_amount,
+        cast(staging_amount as {{ type_money() }}) as staging_amount,
         cast(fact_amount as {{ type_money() }}) as fact_amount,
         cast(ledger_amount as {{ type_money() }}) as ledger_amount,
         cast(rollup_amount as {{ type_money() }}) as rollup_amount,
-        coalesce(document_amount, fact_amount, ledger_amount) = coalesce(fact_amount, ledger_amount)
-        and coalesce(fact_amount, ledger_amount) = coalesce(ledger_amount, fact_amount)
-        and coalesce(rollup_amount, ledger_amount, fact_amount) = coalesce(ledger_amount, fact_amount) as is_reconciled
+        -- steps that do not know the measure are null, and take no part
+        least(document_amount, staging_amount, fact_amount, ledger_amount, rollup_amount)
+        = greatest(document_amount, staging_amount, fact_amount, ledger_amount, rollup_amount) as is_reconciled
     from unioned
 
 )

@@ -411,6 +411,11 @@ final as (
         cast(lost_units as {{ type_money() }}) as estimated_lost_units,
         cast({{ round_money('lost_units * selling_price') }} as {{ type_money() }}) as estimated_lost_amount,
         cast(
+            case when opening_units + received_units > 0 then opening_units + received_units end as {{ type_money() }}
+        ) as offered_units,
+        cast(case when opening_units + received_units > 0 then all_sold_units end as {{ type_money() }})
+            as offered_sold_units,
+        cast(
             case when opening_units + received_units > 0 then all_sold_units / (opening_units + received_units) end
             as numeric(20, 6)
         ) as sell_through,

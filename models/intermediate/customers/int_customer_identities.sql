@@ -1,15 +1,44 @@
 -- One row per source identity: a user account, or one order placed without an account.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['identity_id'],
+    meta={
+        'entity': 'source', 'entity_column': 'source_id',
+        'touches': {'identity': ['identity_id', 'merged_into_identity_id'], 'email': 'email_hash', 'phone': 'phone_hash'},
+        'touched_also': [
+            "select id from {{ touched('user') }} as users (id)",
+            "select id from {{ touched('order') }} as orders (id)",
+        ],
+    },
+    indexes=[
+        {'columns': ['source_id']},
+        {'columns': ['email_hash']},
+        {'columns': ['phone_hash']},
+        {'columns': ['merged_into_identity_id']},
+    ],
+) }}
+
 with
 
 users as (
 
     select * from {{ ref('stg_shop__users') }}
+    where {{ is_touched('user_id') }}
 
 ),
 
 orders as (
 
     select * from {{ ref('stg_shop__orders') }}
+    where {{ is_touched('order_id') }}
+
+),
+
+orders_of_accounts as (
+
+    select * from {{ ref('stg_shop__orders') }}
+    where {{ is_touched('user_id') }}
 
 ),
 
@@ -35,23 +64,23 @@ accounts as (
 accounts_without_document as (
 
     select
-        'account:' || orders.user_id as identity_id,
+        'account:' || orders_of_accounts.user_id as identity_id,
         'account' as identity_type,
-        orders.user_id as source_id,
+        orders_of_accounts.user_id as source_id,
         cast(null as {{ dbt.type_string() }}) as merged_into_identity_id,
         cast(null as {{ dbt.type_string() }}) as email,
         cast(null as {{ dbt.type_string() }}) as phone,
         false as is_test,
         false as has_document,
         true as is_deleted,
-        min(orders.placed_at) as first_seen_at
-    from orders
+        min(orders_of_accounts.placed_at) as first_seen_at
+    from orders_of_accounts
     left join users
-        on orders.user_id = users.user_id
+        on orders_of_accounts.user_id = users.user_id
     where
-        orders.user_id is not null
+        orders_of_accounts.user_id is not null
         and users.user_id is null
-    group by orders.user_id
+    group by orders_of_accounts.user_id
 
 ),
 

@@ -4,6 +4,22 @@
 -- one connected part of it. The smallest identity id is passed along shared keys for a fixed number of
 -- rounds; each round reaches one identity further. `assert_identity_rounds_suffice` fails the day a
 -- chain is longer than that.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['identity_id'],
+    meta={
+        'entity': 'identity', 'entity_column': 'identity_id',
+        'touches': {'customer': 'customer_key', 'source': 'source_id'},
+        'touched_also': [
+            "{{ identities_linked_to_touched() }}",
+        ],
+    },
+    indexes=[
+        {'columns': ['customer_key']},
+        {'columns': ['source_id']},
+    ],
+) }}
 {% set rounds = 6 %}
 
 with
@@ -11,6 +27,7 @@ with
 identities as (
 
     select * from {{ ref('int_customer_identities') }}
+    where {{ is_touched('identity_id') }}
 
 ),
 

@@ -1,4 +1,12 @@
 -- One row per code that a utm_campaign tag may hold: a campaign's name or id, and which campaign it means.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['campaign_code'],
+    meta={
+        'touches': {'campaign': 'campaign_id', 'campaign_code': 'campaign_code'},
+    },
+) }}
 with
 
 campaigns as (

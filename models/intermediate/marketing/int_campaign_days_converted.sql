@@ -1,4 +1,12 @@
 -- One row per campaign and day: what was spent, in the store's currency, and what the platform claims.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['campaign_id', 'spend_date'],
+    meta={
+        'touches': {'campaign': 'campaign_id', 'day': 'spend_date'},
+    },
+) }}
 with
 
 days as (

@@ -5,6 +5,17 @@
 -- in nothing; a pause longer than the window begins a new one. Only recorded visits and clicks tell
 -- what does not convert, so orders of which nothing but the tag is known train nothing. A channel
 -- twice running is one step: a loop changes no chance of arriving.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['path_key', 'step_number'],
+    meta={
+        'entity': 'person',
+        'entity_column': 'person_key',
+        'touches': {'month': 'path_month'},
+    },
+    indexes=[{'columns': ['path_month']}, {'columns': ['person_key']}],
+) }}
 {% set window_days = attribution_window_days() %}
 
 with
@@ -12,7 +23,9 @@ with
 order_paths as (
 
     select * from {{ ref('int_order_paths') }}
-    where touch_type <> 'none'
+    where
+        touch_type <> 'none'
+        and {{ is_touched('customer_key') }}
 
 ),
 
@@ -22,6 +35,7 @@ touches as (
     where
         is_action
         and touch_type <> 'order_tag'
+        and {{ is_touched('person_key') }}
 
 ),
 

@@ -5,6 +5,24 @@
 -- 'conversion' is exact: one channel after another is eliminated from the chain, each way through it
 -- becoming a direct one. No power of the matrix is cut off anywhere.
 {% set months = var('markov_months', 12) %}
+{% set later_months = [] %}
+{% for month in range(1, months) -%}
+    {%- do later_months.append(
+        'select ' ~ dbt.dateadd('month', month, 'cast(touched_keys.entity_id as date)')
+        ~ " from touched_keys where touched_keys.entity = 'month'"
+    ) -%}
+{%- endfor %}
+
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['path_month', 'marketing_channel'],
+    meta={
+        'entity': 'month',
+        'entity_column': 'path_month',
+        'touched_also': later_months,
+    },
+) }}
 
 with
 
@@ -14,42 +32,28 @@ transitions as (
 
 ),
 
-bounds as (
+months as (
 
-    select
-        min(path_month) as first_month,
-        max(path_month) as last_month
+    select path_month
     from transitions
-
-),
-
-days as (
-
-    {{ date_rows('(select first_month from bounds)', '(select last_month from bounds)', 'date_day') }}
-
-),
-
-calendar as (
-
-    select date_day as path_month
-    from days
-    where extract(day from date_day) = 1
+    where {{ is_touched('path_month') }}
+    group by path_month
 
 ),
 
 windowed as (
 
     select
-        calendar.path_month,
+        months.path_month,
         transitions.from_state,
         transitions.to_state,
         sum(transitions.transitions) as transitions
-    from calendar
+    from months
     inner join transitions
         on
-            calendar.path_month >= transitions.path_month
-            and {{ dbt.dateadd('month', -months, 'calendar.path_month') }} < transitions.path_month
-    group by calendar.path_month, transitions.from_state, transitions.to_state
+            months.path_month >= transitions.path_month
+            and {{ dbt.dateadd('month', -months, 'months.path_month') }} < transitions.path_month
+    group by months.path_month, transitions.from_state, transitions.to_state
 
 ),
 

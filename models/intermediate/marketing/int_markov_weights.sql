@@ -1,11 +1,21 @@
 -- One row per month and channel: its share of the removal effects, to four digits.
 --
 -- Rounded, so that one more path among thousands does not move the credit of every order of a month.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['path_month', 'marketing_channel'],
+    meta={
+        'entity': 'month',
+        'entity_column': 'path_month',
+    },
+) }}
 with
 
 effects as (
 
     select * from {{ ref('int_channel_removal_effects') }}
+    where {{ is_touched('path_month') }}
 
 ),
 

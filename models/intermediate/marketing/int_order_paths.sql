@@ -1,5 +1,17 @@
 -- One row per countable order and action of its buyer in the days before it; orders without any have
 -- one row for 'no touch'.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['order_id', 'touch_key'],
+    meta={
+        'entity': 'order',
+        'entity_column': 'order_id',
+        'touches': {'person': 'customer_key'},
+        'touched_also': ["select order_id from {{ this }} where customer_key in {{ touched('customer') }}"],
+    },
+    indexes=[{'columns': ['order_id']}, {'columns': ['customer_key']}, {'columns': ['order_month']}],
+) }}
 {% set window_days = attribution_window_days() %}
 
 with
@@ -12,13 +24,16 @@ orders as (
         order_date,
         ordered_at
     from {{ ref('int_orders_classified') }}
-    where is_countable
+    where
+        is_countable
+        and {{ is_touched('order_id') }}
 
 ),
 
 channels as (
 
     select * from {{ ref('int_order_channels') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
@@ -112,6 +127,7 @@ final as (
             ) as {{ dbt.type_int() }}
         ) as non_direct_rank,
         order_date,
+        cast({{ dbt.date_trunc('month', 'order_date') }} as date) as order_month,
         touched_at
     from unioned
 

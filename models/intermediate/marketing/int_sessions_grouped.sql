@@ -1,6 +1,20 @@
 -- One row per web session document, bots among them. A session over midnight is one, of the day it began on.
 --
 -- A session is a bot's when it says so, or when it asks for at least 30 pages at one a second or faster.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['session_id'],
+    meta={
+        'entity': 'session',
+        'entity_column': 'session_id',
+        'touches': {'visitor': 'visitor_key', 'customer': 'customer_key', 'day': 'session_date'},
+        'touched_also': [
+            "select session_id from {{ this }} where campaign_code in {{ touched('campaign_code') }}",
+        ],
+    },
+    indexes=[{'columns': ['session_id']}, {'columns': ['touch_key']}, {'columns': ['visitor_key']}, {'columns': ['campaign_code']}],
+) }}
 {% set bot_events = 30 %}
 
 with
@@ -8,18 +22,21 @@ with
 sessions as (
 
     select * from {{ ref('stg_shop__sessions') }}
+    where {{ is_touched('session_id') }}
 
 ),
 
 identified as (
 
     select * from {{ ref('int_sessions_identified') }}
+    where {{ is_touched('session_id') }}
 
 ),
 
 events as (
 
     select * from {{ ref('stg_shop__session_events') }}
+    where {{ is_touched('session_id') }}
 
 ),
 
@@ -28,24 +45,15 @@ clicks as (
     select
         session_id,
         campaign_id,
+        marketing_channel,
         row_number() over (
             partition by session_id
             order by event_at asc nulls last, event_id asc
         ) as click_rank
-    from {{ ref('stg_shop__campaign_events') }}
+    from {{ ref('int_campaign_events_priced') }}
     where
         event_type = 'click'
-        and session_id is not null
-        and not is_deleted
-
-),
-
-campaigns as (
-
-    select
-        campaign_id,
-        channel
-    from {{ ref('stg_shop__campaigns') }}
+        and {{ is_touched('session_id') }}
 
 ),
 
@@ -55,33 +63,16 @@ codes as (
 
 ),
 
-order_channels as (
-
-    select * from {{ ref('int_order_channels') }}
-
-),
-
 orders as (
 
     select
         session_id,
-        order_id,
-        row_number() over (partition by session_id order by placed_at asc nulls last, order_id asc) as order_rank
-    from {{ ref('stg_shop__orders') }}
-    where session_id is not null
-
-),
-
-session_orders as (
-
-    select
-        orders.session_id,
-        order_channels.marketing_channel,
-        order_channels.campaign_id
-    from orders
-    inner join order_channels
-        on orders.order_id = order_channels.order_id
-    where orders.order_rank = 1
+        marketing_channel,
+        campaign_id,
+        row_number() over (partition by session_id order by ordered_at asc nulls last, order_id asc) as order_rank,
+        sum(case when is_countable then 1 else 0 end) over (partition by session_id) as order_count
+    from {{ ref('int_session_orders') }}
+    where {{ is_touched('session_id') }}
 
 ),
 
@@ -115,10 +106,12 @@ joined as (
         identified.is_shared_visitor,
         codes.campaign_id as tagged_campaign_id,
         clicks.campaign_id as clicked_campaign_id,
-        session_orders.campaign_id as ordered_campaign_id,
+        orders.campaign_id as ordered_campaign_id,
         {{ marketing_channel('sessions.utm_source', 'sessions.utm_medium') }} as tagged_channel,
-        {{ campaign_marketing_channel('campaigns.channel') }} as clicked_channel,
-        session_orders.marketing_channel as ordered_channel,
+        clicks.marketing_channel as clicked_channel,
+        orders.marketing_channel as ordered_channel,
+        coalesce(orders.order_count, 0) as order_count,
+        {{ campaign_code('sessions.utm_campaign') }} as campaign_code,
         coalesce(event_totals.event_count, 0) as event_count,
         coalesce(event_totals.page_views, 0) as page_views,
         coalesce(event_totals.product_views, 0) as product_views,
@@ -140,10 +133,10 @@ joined as (
         on
             sessions.session_id = clicks.session_id
             and clicks.click_rank = 1
-    left join campaigns
-        on clicks.campaign_id = campaigns.campaign_id
-    left join session_orders
-        on sessions.session_id = session_orders.session_id
+    left join orders
+        on
+            sessions.session_id = orders.session_id
+            and orders.order_rank = 1
 
 ),
 
@@ -191,10 +184,12 @@ final as (
 
     select
         session_id,
+        'session:' || session_id as touch_key,
         visitor_key,
         customer_key,
         visitor_customer_key,
         campaign_id,
+        campaign_code,
         identity_rule,
         channel_rule,
         bot_rule,
@@ -212,6 +207,7 @@ final as (
         cart_adds,
         checkouts,
         purchases,
+        order_count,
         funnel_max_step,
         duration_seconds,
         bot_rule is not null as is_bot,

@@ -3,15 +3,28 @@
 -- A session is its account's; without one, the person's who ordered in it. Other sessions of the same
 -- visitor, before and after, are that person's too, as long as the visitor is known as one person only:
 -- of a shared device's anonymous visits nobody can tell.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['session_id'],
+    meta={
+        'entity': 'visitor',
+        'entity_column': 'visitor_key',
+        'touches': {'session': 'session_id', 'customer': ['customer_key', 'visitor_customer_key']},
+        'touched_also': [
+            "select visitor_key from {{ ref('int_session_visitors') }} where session_id in {{ touched('session') }}",
+            "select visitor_key from {{ ref('int_session_visitors') }} where identity_id in {{ touched('identity') }}",
+            "select visitor_key from {{ this }} where customer_key in {{ touched('customer') }}",
+        ],
+    },
+    indexes=[{'columns': ['session_id']}, {'columns': ['visitor_key']}, {'columns': ['customer_key']}],
+) }}
 with
 
 sessions as (
 
-    select
-        session_id,
-        {{ visitor_key('visitor_id', 'session_id') }} as visitor_key,
-        case when user_id is not null then 'account:' || user_id end as identity_id
-    from {{ ref('stg_shop__sessions') }}
+    select * from {{ ref('int_session_visitors') }}
+    where {{ is_touched('visitor_key') }}
 
 ),
 
@@ -21,63 +34,21 @@ identities as (
 
 ),
 
-purchases as (
-
-    select
-        session_id,
-        order_id
-    from {{ ref('stg_shop__session_events') }}
-    where
-        event_type = 'purchase'
-        and order_id is not null
-
-),
-
-shop_orders as (
-
-    select
-        session_id,
-        order_id
-    from {{ ref('stg_shop__orders') }}
-    where session_id is not null
-
-),
-
 orders as (
 
-    select
-        order_id,
-        customer_key
-    from {{ ref('int_orders_classified') }}
-
-),
-
--- an order names its session, or the session its order; when tracking breaks only one of them does
-session_orders as (
-
-    select
-        session_id,
-        order_id
-    from shop_orders
-
-    union
-
-    select
-        session_id,
-        order_id
-    from purchases
+    select * from {{ ref('int_session_orders') }}
 
 ),
 
 buyers as (
 
     select
-        session_orders.session_id,
+        orders.session_id,
         case when count(distinct orders.customer_key) = 1 then min(orders.customer_key) end as customer_key
-    from session_orders
-    inner join orders
-        on session_orders.order_id = orders.order_id
-    group by session_orders.session_id
+    from orders
+    inner join sessions
+        on orders.session_id = sessions.session_id
+    group by orders.session_id
 
 ),
 

@@ -1,21 +1,93 @@
 -- One row per contact of a person or visitor with the shop's marketing: visits, clicks without a recorded
 -- visit, impressions, messages sent and opened, and tags of orders whose visit was not recorded.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['touch_key'],
+    meta={
+        'entity': 'touch',
+        'entity_column': 'touch_key',
+        'touches': {'customer': 'customer_key', 'person': 'person_key'},
+        'touched_also': [
+            "select 'session:' || touched_keys.entity_id from touched_keys where touched_keys.entity = 'session'",
+            "select 'event:' || touched_keys.entity_id from touched_keys where touched_keys.entity = 'event'",
+            "select 'order:' || touched_keys.entity_id from touched_keys where touched_keys.entity = 'order'",
+            """
+            select 'order:' || order_id from {{ ref('int_session_orders') }}
+            where session_id in {{ touched('session') }}
+            """,
+            """
+            select touch_key from {{ ref('int_campaign_events_priced') }}
+            where session_id in {{ touched('session') }}
+            """,
+            """
+            select touch_key from {{ ref('int_campaign_events_priced') }}
+            where visitor_key in {{ touched('visitor') }}
+            """,
+            """
+            select touch_key from {{ ref('int_campaign_events_priced') }}
+            where identity_id in {{ touched('identity') }}
+            """,
+            "select touch_key from {{ this }} where customer_key in {{ touched('customer') }}",
+        ],
+    },
+    indexes=[{'columns': ['touch_key']}, {'columns': ['customer_key']}, {'columns': ['person_key']}],
+) }}
 with
 
 sessions as (
 
     select * from {{ ref('int_sessions_grouped') }}
+    where
+        is_countable
+        and {{ is_touched('touch_key') }}
+
+),
+
+events as (
+
+    select * from {{ ref('int_campaign_events_priced') }}
+    where {{ is_touched('touch_key') }}
+
+),
+
+tagged_orders as (
+
+    select * from {{ ref('int_order_channels') }}
+    where
+        marketing_channel not in ('direct', 'offline')
+        and {{ is_touched('touch_key') }}
+
+),
+
+all_sessions as (
+
+    select
+        session_id,
+        started_at
+    from {{ ref('int_sessions_grouped') }}
     where is_countable
 
 ),
 
-visitors as (
+all_events as (
+
+    select
+        session_id,
+        cost_amount
+    from {{ ref('int_campaign_events_priced') }}
+    where
+        event_type = 'click'
+        and session_id is not null
+
+),
+
+visits as (
 
     select
         visitor_key,
-        min(visitor_customer_key) as customer_key
+        visitor_customer_key
     from {{ ref('int_sessions_identified') }}
-    group by visitor_key
 
 ),
 
@@ -25,76 +97,27 @@ identities as (
         identity_id,
         customer_key
     from {{ ref('int_customers_resolved') }}
-    where identity_type = 'account'
 
 ),
 
-campaigns as (
+orders as (
 
     select
-        campaign_id,
-        channel,
-        coalesce(upper(trim(currency)), {{ store_currency() }}) as currency
-    from {{ ref('stg_shop__campaigns') }}
+        order_id,
+        customer_key,
+        order_date,
+        ordered_at
+    from {{ ref('int_orders_classified') }}
+    where is_countable
 
 ),
 
-rates as (
-
-    select * from {{ ref('int_exchange_rates') }}
-
-),
-
-campaign_events as (
+placed_in as (
 
     select
-        event_id,
-        campaign_id,
-        event_type,
-        case when user_id is not null then 'account:' || user_id end as identity_id,
-        visitor_id,
-        session_id,
-        device,
-        upper(country) as country_code,
-        cost,
-        event_at,
-        {{ local_date('event_at') }} as event_date
-    from {{ ref('stg_shop__campaign_events') }}
-    where
-        not is_deleted
-        and event_type <> 'spend'
-        and (user_id is not null or visitor_id is not null)
-
-),
-
-events_keyed as (
-
-    select
-        campaign_events.*,
-        {{ visitor_key('campaign_events.visitor_id', 'campaign_events.event_id') }} as visitor_key,
-        {{ campaign_marketing_channel('campaigns.channel') }} as marketing_channel,
-        coalesce(campaigns.currency, {{ store_currency() }}) as currency,
-        case
-            when coalesce(campaigns.currency, {{ store_currency() }}) = {{ store_currency() }} then 1
-            else rates.rate_to_store_currency
-        end as fx_rate
-    from campaign_events
-    left join campaigns
-        on campaign_events.campaign_id = campaigns.campaign_id
-    left join rates
-        on
-            campaigns.currency = rates.currency
-            and campaign_events.event_date >= rates.valid_from
-            and (campaign_events.event_date < rates.valid_until or rates.valid_until is null)
-
-),
-
-events_priced as (
-
-    select
-        *,
-        {{ to_store_currency('coalesce(cost, 0)') }} as cost_amount
-    from events_keyed
+        order_id,
+        session_id
+    from {{ ref('int_session_orders') }}
 
 ),
 
@@ -102,20 +125,19 @@ events_priced as (
 session_clicks as (
 
     select
-        session_id,
-        sum(cost_amount) as cost_amount
-    from events_priced
-    where
-        event_type = 'click'
-        and session_id is not null
-    group by session_id
+        sessions.session_id,
+        sum(all_events.cost_amount) as cost_amount
+    from sessions
+    inner join all_events
+        on sessions.session_id = all_events.session_id
+    group by sessions.session_id
 
 ),
 
 session_touches as (
 
     select
-        'session:' || sessions.session_id as touch_key,
+        sessions.touch_key,
         'session' as touch_type,
         sessions.session_id,
         cast(null as {{ dbt.type_string() }}) as order_id,
@@ -136,67 +158,50 @@ session_touches as (
 
 ),
 
+visitors as (
+
+    select
+        visits.visitor_key,
+        min(visits.visitor_customer_key) as customer_key
+    from visits
+    inner join events
+        on visits.visitor_key = events.visitor_key
+    group by visits.visitor_key
+
+),
+
 event_touches as (
 
     select
-        'event:' || events_priced.event_id as touch_key,
-        events_priced.event_type as touch_type,
-        events_priced.session_id,
+        events.touch_key,
+        events.event_type as touch_type,
+        events.session_id,
         cast(null as {{ dbt.type_string() }}) as order_id,
-        events_priced.visitor_key,
+        events.visitor_key,
         coalesce(identities.customer_key, visitors.customer_key) as customer_key,
         case
             when identities.customer_key is not null then 'account'
             when visitors.customer_key is not null then 'visitor'
             else 'none'
         end as identity_rule,
-        events_priced.campaign_id,
-        events_priced.marketing_channel,
-        coalesce(events_priced.device, 'unknown') as device,
-        events_priced.country_code,
-        events_priced.cost_amount,
-        events_priced.event_type = 'click' as is_action,
-        events_priced.event_date as touch_date,
-        events_priced.event_at as touched_at
-    from events_priced
+        events.campaign_id,
+        events.marketing_channel,
+        events.device,
+        events.country_code,
+        events.cost_amount,
+        events.event_type = 'click' as is_action,
+        events.event_date as touch_date,
+        events.event_at as touched_at
+    from events
     left join identities
-        on events_priced.identity_id = identities.identity_id
+        on events.identity_id = identities.identity_id
     left join visitors
-        on events_priced.visitor_key = visitors.visitor_key
-    left join sessions
-        on events_priced.session_id = sessions.session_id
+        on events.visitor_key = visitors.visitor_key
+    left join all_sessions
+        on events.session_id = all_sessions.session_id
     where
-        events_priced.event_type <> 'click'
-        or sessions.session_id is null
-
-),
-
-tagged_orders as (
-
-    select
-        orders.order_id,
-        orders.customer_key,
-        orders.order_date,
-        orders.ordered_at
-    from {{ ref('int_orders_classified') }} as orders
-    where orders.is_countable
-
-),
-
-shop_orders as (
-
-    select
-        order_id,
-        session_id,
-        device,
-        ship_country
-    from {{ ref('stg_shop__orders') }}
-
-),
-
-order_channels as (
-
-    select * from {{ ref('int_order_channels') }}
+        events.event_type <> 'click'
+        or all_sessions.session_id is null
 
 ),
 
@@ -204,33 +209,31 @@ order_channels as (
 order_touches as (
 
     select
-        'order:' || tagged_orders.order_id as touch_key,
+        tagged_orders.touch_key,
         'order_tag' as touch_type,
         cast(null as {{ dbt.type_string() }}) as session_id,
         tagged_orders.order_id,
         {{ surrogate_key(["'order'", 'tagged_orders.order_id']) }} as visitor_key,
-        tagged_orders.customer_key,
+        orders.customer_key,
         'order' as identity_rule,
-        order_channels.campaign_id,
-        order_channels.marketing_channel,
-        coalesce(shop_orders.device, 'unknown') as device,
-        upper(shop_orders.ship_country) as country_code,
+        tagged_orders.campaign_id,
+        tagged_orders.marketing_channel,
+        tagged_orders.device,
+        tagged_orders.country_code,
         0 as cost_amount,
         true as is_action,
-        tagged_orders.order_date as touch_date,
-        tagged_orders.ordered_at as touched_at
+        orders.order_date as touch_date,
+        orders.ordered_at as touched_at
     from tagged_orders
-    inner join shop_orders
-        on tagged_orders.order_id = shop_orders.order_id
-    inner join order_channels
-        on tagged_orders.order_id = order_channels.order_id
-    left join sessions
+    inner join orders
+        on tagged_orders.order_id = orders.order_id
+    left join placed_in
+        on tagged_orders.order_id = placed_in.order_id
+    left join all_sessions
         on
-            shop_orders.session_id = sessions.session_id
-            and sessions.started_at <= tagged_orders.ordered_at
-    where
-        sessions.session_id is null
-        and order_channels.marketing_channel not in ('direct', 'offline')
+            placed_in.session_id = all_sessions.session_id
+            and all_sessions.started_at <= orders.ordered_at
+    where all_sessions.session_id is null
 
 ),
 

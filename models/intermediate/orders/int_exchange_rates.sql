@@ -1,4 +1,13 @@
 -- One row per currency and date of a published rate into the store's currency, with its validity.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['currency', 'valid_from'],
+    meta={
+        'touches': {'rate': 'rate_key'},
+    },
+) }}
+
 with
 
 rates as (
@@ -56,6 +65,7 @@ one_a_day as (
 final as (
 
     select
+        {{ dbt.concat(['currency', "' '", 'cast(rate_date as ' ~ dbt.type_string() ~ ')']) }} as rate_key,
         currency,
         rate as rate_to_store_currency,
         rate_date as valid_from,

@@ -2,11 +2,21 @@
 --
 -- Shipping is what the customer was charged less shipping discounts. Our own cost of shipping is
 -- booked in the store's currency.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['order_id'],
+    meta={
+        'entity': 'order', 'entity_column': 'order_id',
+    },
+) }}
+
 with
 
 orders as (
 
     select * from {{ ref('int_orders_classified') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
@@ -18,24 +28,28 @@ shop_orders as (
         coalesce(shipping_cost, 0) as shipping_cost,
         totals_grand
     from {{ ref('stg_shop__orders') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 order_discounts as (
 
     select * from {{ ref('stg_shop__order_discounts') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 payments as (
 
     select * from {{ ref('int_payments_deduplicated') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 lines as (
 
     select * from {{ ref('int_order_lines_priced') }}
+    where {{ is_touched('order_id') }}
 
 ),
 

@@ -2,17 +2,34 @@
 --
 -- The line's own cost, else the product's cost history at that moment. A cost that is not known stays
 -- null: a later cost is not put in its place, and 0 would be a margin of 100 %.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['order_item_key'],
+    meta={
+        'entity': 'order', 'entity_column': 'order_id',
+        'touched_also': [
+            "select order_id from {{ ref('int_order_lines_priced') }} where sku in {{ touched('sku', 'int_product_keys') }} and product_id is null",
+            "select order_id from {{ ref('int_order_lines_priced') }} where product_id in {{ touched('product', 'int_product_costs') }} and unit_cost is null",
+            "select lines.order_id from {{ ref('int_order_lines_priced') }} as lines inner join {{ ref('int_product_keys') }} as skus on lines.sku = skus.sku where skus.product_id in {{ touched('product', 'int_product_costs') }} and lines.product_id is null and lines.unit_cost is null",
+        ],
+    },
+    indexes=[{'columns': ['order_id']}],
+) }}
+
 with
 
 lines as (
 
     select * from {{ ref('int_order_lines_priced') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 orders as (
 
     select * from {{ ref('int_orders_classified') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
@@ -24,7 +41,7 @@ costs as (
 
 skus as (
 
-    select * from {{ ref('int_product_skus') }}
+    select * from {{ ref('int_product_keys') }}
 
 ),
 
@@ -32,6 +49,7 @@ owned as (
 
     select
         lines.order_item_key,
+        lines.order_id,
         lines.quantity,
         lines.measure,
         lines.currency,
@@ -51,6 +69,7 @@ costed as (
 
     select
         owned.order_item_key,
+        owned.order_id,
         owned.quantity,
         owned.measure,
         case
@@ -78,6 +97,7 @@ final as (
 
     select
         order_item_key,
+        order_id,
         cost_source,
         cast(unit_cost_amount as {{ type_money() }}) as unit_cost_amount,
         cast({{ round_money('coalesce(quantity, 0) * unit_cost_amount') }} as {{ type_money() }}) as cogs_amount

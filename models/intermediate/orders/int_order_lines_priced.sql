@@ -4,23 +4,39 @@
 -- What the document states exactly (quantity × price) is never rounded; what is computed (shares,
 -- tax splits, conversions) is rounded to the currency's decimals. In each currency, list amount less
 -- discount is the net amount by construction, so the identity holds to the cent on every line.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['order_item_key'],
+    meta={
+        'entity': 'order', 'entity_column': 'order_id',
+        'touched_also': [
+            "select order_id from {{ ref('stg_shop__order_items') }} where sku in {{ touched('sku', 'int_skus_classified') }}",
+        ],
+    },
+    indexes=[{'columns': ['order_id', 'line_position']}],
+) }}
+
 with
 
 orders as (
 
     select * from {{ ref('int_orders_classified') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 items as (
 
     select * from {{ ref('stg_shop__order_items') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 order_discounts as (
 
     select * from {{ ref('stg_shop__order_discounts') }}
+    where {{ is_touched('order_id') }}
 
 ),
 

@@ -1,9 +1,20 @@
 -- One row per order document: the place it was sent to.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['order_id'],
+    meta={
+        'entity': 'order', 'entity_column': 'order_id',
+    },
+    indexes=[{'columns': ['geography_key']}],
+) }}
+
 with
 
 orders as (
 
     select * from {{ ref('stg_shop__orders') }}
+    where {{ is_touched('order_id') }}
 
 ),
 

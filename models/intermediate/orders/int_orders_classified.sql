@@ -3,6 +3,26 @@
 -- `exclusion_reason` is the first reason that applies, in the order of the case ladder. The money of an
 -- excluded order is in no metric, with two exceptions (`is_money_countable`): credit notes and
 -- adjustments are documents of their own that correct other orders: money, but not an order.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['order_id'],
+    meta={
+        'entity': 'order', 'entity_column': 'order_id',
+        'touches': {'customer': 'customer_key', 'day': 'order_date'},
+        'touched_also': [
+            "select order_id from {{ ref('stg_shop__order_items') }} where sku in {{ touched('sku', 'int_skus_classified') }}",
+            "select source_id from {{ touched('source') }} as sources (source_id)",
+            "select order_id from {{ ref('stg_shop__orders') }} where user_id in {{ touched('source') }}",
+            "{{ orders_of_touched_rates() }}",
+        ],
+    },
+    indexes=[
+        {'columns': ['customer_key']},
+        {'columns': ['order_date']},
+        {'columns': ['currency', 'order_date']},
+    ],
+) }}
 {% set cancelled = "'cancelled', 'canceled', 'voided'" %}
 
 with
@@ -10,12 +30,14 @@ with
 orders as (
 
     select * from {{ ref('stg_shop__orders') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 items as (
 
     select * from {{ ref('stg_shop__order_items') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
@@ -28,12 +50,14 @@ kinds as (
 payments as (
 
     select * from {{ ref('int_payments_deduplicated') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 deduplicated as (
 
     select * from {{ ref('int_orders_deduplicated') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
@@ -96,7 +120,7 @@ combined as (
         coalesce(orders.kind, 'sale') as order_kind,
         orders.store_id,
         orders.user_id,
-        customers.customer_key,
+        coalesce(customers.customer_key, '-1') as customer_key,
         orders.status,
         upper(trim(orders.currency)) as currency,
         orders.fx_rate as order_fx_rate,

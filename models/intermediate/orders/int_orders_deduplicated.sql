@@ -3,6 +3,18 @@
 -- The document that counts is the first that is not deleted; others of the same store and number that
 -- were placed within `duplicate_order_minutes` of it are its duplicates. The same number months apart
 -- is another order (numbers get reused) and stays.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['order_id'],
+    meta={
+        'entity': 'order', 'entity_column': 'order_id',
+        'touched_also': [
+            "select order_id from {{ ref('stg_shop__orders') }} where order_no in {{ touched('order_no') }}",
+        ],
+    },
+) }}
+
 with
 
 orders as (
@@ -14,6 +26,7 @@ orders as (
         is_deleted,
         coalesce(placed_at, created_at) as ordered_at
     from {{ ref('stg_shop__orders') }}
+    where {{ is_touched('order_id') }}
 
 ),
 

@@ -1,15 +1,27 @@
 -- One row per captured payment that cost a fee, in both currencies, filed under the payment's day.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['payment_key'],
+    meta={
+        'entity': 'order', 'entity_column': 'order_id',
+    },
+    indexes=[{'columns': ['order_id']}],
+) }}
+
 with
 
 payments as (
 
     select * from {{ ref('int_payments_deduplicated') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 orders as (
 
     select * from {{ ref('int_orders_classified') }}
+    where {{ is_touched('order_id') }}
 
 ),
 

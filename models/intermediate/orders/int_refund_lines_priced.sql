@@ -1,21 +1,34 @@
 -- One row per order line that a refund gives back: its goods and tax, in both currencies.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['refund_line_key'],
+    meta={
+        'entity': 'order', 'entity_column': 'order_id',
+    },
+    indexes=[{'columns': ['order_id']}],
+) }}
+
 with
 
 refund_lines as (
 
     select * from {{ ref('stg_shop__refund_lines') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 refunds as (
 
     select * from {{ ref('int_refunds_priced') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 order_lines as (
 
     select * from {{ ref('int_order_lines_priced') }}
+    where {{ is_touched('order_id') }}
 
 ),
 

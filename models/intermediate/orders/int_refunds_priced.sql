@@ -1,15 +1,27 @@
 -- One row per refund of an order, with the charges it gave back beside the goods.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['refund_key'],
+    meta={
+        'entity': 'order', 'entity_column': 'order_id',
+    },
+    indexes=[{'columns': ['order_id']}],
+) }}
+
 with
 
 refunds as (
 
     select * from {{ ref('stg_shop__refunds') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 orders as (
 
     select * from {{ ref('int_orders_classified') }}
+    where {{ is_touched('order_id') }}
 
 ),
 

@@ -8,7 +8,7 @@
     incremental_strategy='by_entity',
     unique_key=['product_key'],
     meta={
-        'touches': {'sku': 'product_key', 'product': 'product_id'},
+        'touches': {'sku': ['sku', 'product_key'], 'product': ['product_id', 'product_key']},
         'untracked': {
             'products_history': 'a version begins or ends with a change of stg_shop__products or its variants, which are read too',
         },

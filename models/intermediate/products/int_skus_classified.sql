@@ -2,6 +2,15 @@
 --
 -- The patterns of `line_kinds` are matched exact before prefix, longer before shorter; a SKU that no
 -- pattern matches is merchandise.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['sku'],
+    meta={
+        'touches': {'sku': 'sku'},
+    },
+) }}
+
 with
 
 line_kinds as (

@@ -1,9 +1,24 @@
 -- One row per source identity (account, or order without an account) and the person it was resolved to.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['identity_id'],
+    meta={
+        'entity': 'identity', 'entity_column': 'identity_id',
+        'touches': {'customer': 'customer_key'},
+    },
+    indexes=[
+        {'columns': ['customer_key']},
+        {'columns': ['source_id']},
+    ],
+) }}
+
 with
 
 resolved as (
 
     select * from {{ ref('int_customers_resolved') }}
+    where {{ is_touched('identity_id') }}
 
 ),
 

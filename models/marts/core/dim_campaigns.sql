@@ -1,4 +1,13 @@
 -- One row per advertising campaign, plus the unknown member '-1'.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['campaign_id'],
+    meta={
+        'touches': {'campaign': 'campaign_id'},
+    },
+) }}
+
 with
 
 campaigns as (

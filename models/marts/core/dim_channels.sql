@@ -1,5 +1,14 @@
 -- One row per pair of sales channel and marketing channel that any order came through, or that a visit
 -- can come through, plus '-1'.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['channel_key'],
+    meta={
+        'touches': {'channel': 'channel_key'},
+    },
+) }}
+
 with
 
 orders as (

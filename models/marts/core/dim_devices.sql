@@ -1,4 +1,13 @@
 -- One row per kind of device that any order or session names, plus the unknown member '-1'.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['device_key'],
+    meta={
+        'touches': {'device': 'device_key'},
+    },
+) }}
+
 with
 
 orders as (

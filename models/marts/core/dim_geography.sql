@@ -1,4 +1,13 @@
 -- One row per place (country, region, city) that any order was sent to, plus the unknown member '-1'.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['geography_key'],
+    meta={
+        'touches': {'place': 'geography_key'},
+    },
+) }}
+
 with
 
 places as (

@@ -1,4 +1,13 @@
 -- One row per payment method that any payment or refund names, plus the unknown member '-1'.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['payment_method_key'],
+    meta={
+        'touches': {'payment_method': 'payment_method_key'},
+    },
+) }}
+
 with
 
 payments as (

@@ -1,4 +1,13 @@
 -- One row per SKU that was ever on sale, plus the unknown member '-1'.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['product_key'],
+    meta={
+        'touches': {'sku': ['sku', 'product_key'], 'product': ['product_key', 'product_id']},
+    },
+) }}
+
 with
 
 skus as (

@@ -1,33 +1,55 @@
 -- One row per order line.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['order_item_key'],
+    meta={
+        'entity': 'order', 'entity_column': 'order_id',
+        'touches': {'customer': 'customer_key', 'product': 'product_key', 'day': ['order_date', 'first_refund_date']},
+        'touched_also': [
+            "select order_id from {{ ref('int_order_lines_priced') }} where sku in {{ touched('sku', 'int_product_keys') }}",
+        ],
+    },
+    indexes=[
+        {'columns': ['order_id']},
+        {'columns': ['product_key']},
+        {'columns': ['order_date']},
+    ],
+) }}
+
 with
 
 lines as (
 
     select * from {{ ref('int_order_lines_priced') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 costs as (
 
     select * from {{ ref('int_order_lines_costed') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 orders as (
 
     select * from {{ ref('int_orders_classified') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 refund_lines as (
 
     select * from {{ ref('int_refund_lines_priced') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 skus as (
 
-    select * from {{ ref('int_product_skus') }}
+    select * from {{ ref('int_product_keys') }}
 
 ),
 

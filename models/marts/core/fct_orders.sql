@@ -1,73 +1,95 @@
 -- One row per order document. Documents that do not count stay, with the reason.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['order_id'],
+    meta={
+        'entity': 'order', 'entity_column': 'order_id',
+        'touches': {'customer': 'customer_key', 'day': 'order_date', 'campaign': 'campaign_id'},
+    },
+    indexes=[
+        {'columns': ['customer_key']},
+        {'columns': ['order_date']},
+        {'columns': ['campaign_id']},
+    ],
+) }}
+
 with
 
 orders as (
 
     select * from {{ ref('int_orders_classified') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 shop_orders as (
 
     select * from {{ ref('stg_shop__orders') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 items as (
 
     select * from {{ ref('fct_order_items') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 charges as (
 
     select * from {{ ref('int_order_charges') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 channels as (
 
     select * from {{ ref('int_order_channels') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 places as (
 
     select * from {{ ref('int_order_places') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
-people as (
+sequences as (
 
-    select
-        customer_key,
-        min(person_type) as person_type
-    from {{ ref('int_customers_resolved') }}
-    group by customer_key
+    select * from {{ ref('int_orders_sequenced') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 payments as (
 
     select * from {{ ref('int_payment_fees') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 costs as (
 
     select * from {{ ref('int_order_costs') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 refunds as (
 
     select * from {{ ref('int_refunds_priced') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 refund_lines as (
 
     select * from {{ ref('int_refund_lines_priced') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
@@ -170,7 +192,8 @@ joined as (
 
     select
         orders.*,
-        coalesce(people.person_type, 'unknown') as person_type,
+        sequences.order_seq,
+        sequences.is_new_customer,
         shop_orders.device,
         shop_orders.shipping_method,
         shop_orders.carrier,
@@ -216,8 +239,8 @@ joined as (
     from orders
     inner join shop_orders
         on orders.order_id = shop_orders.order_id
-    left join people
-        on orders.customer_key = people.customer_key
+    left join sequences
+        on orders.order_id = sequences.order_id
     left join item_totals
         on orders.order_id = item_totals.order_id
     left join charges
@@ -258,22 +281,6 @@ margined as (
 
 ),
 
--- excluded orders take no place in a customer's sequence; refunded ones do: the customer did order
-sequenced as (
-
-    select
-        *,
-        case
-            when is_countable
-                then row_number() over (
-                    partition by customer_key, is_countable
-                    order by ordered_at asc nulls last, order_id asc
-                )
-        end as order_seq
-    from margined
-
-),
-
 final as (
 
     select
@@ -281,7 +288,7 @@ final as (
         order_no,
         order_kind,
         store_id,
-        coalesce(customer_key, '-1') as customer_key,
+        customer_key,
         channel_key,
         payment_method_key,
         geography_key,
@@ -328,8 +335,7 @@ final as (
         cast(cost_coverage as numeric(9, 6)) as cost_coverage,
         is_countable,
         is_money_countable,
-        -- nobody can tell whether an anonymous buyer was here before
-        case when person_type <> 'anonymous' and is_countable then order_seq = 1 end as is_new_customer,
+        is_new_customer,
         is_deleted,
         is_cancelled,
         captured_payment_count > 0 and refunded_presentment > paid_presentment as is_over_refunded,
@@ -342,7 +348,7 @@ final as (
         cancelled_at,
         first_refunded_at as refunded_at,
         last_refunded_at
-    from sequenced
+    from margined
 
 )
 

@@ -1,15 +1,28 @@
 -- One row per payment attempt of an order; copies of a webhook stay, marked.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['payment_key'],
+    meta={
+        'entity': 'order', 'entity_column': 'order_id',
+        'touches': {'customer': 'customer_key', 'day': 'payment_date'},
+    },
+    indexes=[{'columns': ['order_id']}],
+) }}
+
 with
 
 payments as (
 
     select * from {{ ref('int_payments_deduplicated') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 orders as (
 
     select * from {{ ref('fct_orders') }}
+    where {{ is_touched('order_id') }}
 
 ),
 

@@ -1,21 +1,35 @@
 -- One row per refund of an order.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['refund_key'],
+    meta={
+        'entity': 'order', 'entity_column': 'order_id',
+        'touches': {'customer': 'customer_key', 'day': ['refund_date', 'order_date']},
+    },
+    indexes=[{'columns': ['order_id']}],
+) }}
+
 with
 
 refunds as (
 
     select * from {{ ref('int_refunds_priced') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 refund_lines as (
 
     select * from {{ ref('int_refund_lines_priced') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 orders as (
 
     select * from {{ ref('fct_orders') }}
+    where {{ is_touched('order_id') }}
 
 ),
 

@@ -1,15 +1,35 @@
 -- One row per review.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['review_id'],
+    meta={
+        'entity': 'review', 'entity_column': 'review_id',
+        'touches': {'customer': 'customer_key', 'product': ['product_key', 'product_id'], 'day': 'review_date'},
+        'touched_also': [
+            "select review_id from {{ ref('stg_shop__reviews') }} where product_id in {{ touched('product', 'int_product_keys') }}",
+            "select review_id from {{ ref('stg_shop__reviews') }} where user_id in {{ touched('source') }}",
+            "select review_id from {{ ref('stg_shop__reviews') }} where order_id in {{ touched('order') }}",
+        ],
+    },
+    indexes=[
+        {'columns': ['product_key']},
+        {'columns': ['customer_key']},
+    ],
+) }}
+
 with
 
 reviews as (
 
     select * from {{ ref('stg_shop__reviews') }}
+    where {{ is_touched('review_id') }}
 
 ),
 
 skus as (
 
-    select * from {{ ref('int_product_skus') }}
+    select * from {{ ref('int_product_keys') }}
 
 ),
 

@@ -5,59 +5,85 @@
 -- second the order basis. A payment's fee is filed under the day of the payment; the cost of goods, of
 -- shipping and of fulfilment under the order's day, beside the sale that they belong to; the handling of
 -- a return under the refund's.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['entry_id'],
+    meta={
+        'entity': 'order', 'entity_column': 'order_id',
+        'touches': {'customer': 'customer_key', 'product': 'product_key', 'day': ['event_date', 'order_date']},
+    },
+    indexes=[
+        {'columns': ['order_id']},
+        {'columns': ['event_date']},
+        {'columns': ['order_date']},
+        {'columns': ['customer_key']},
+        {'columns': ['product_key']},
+    ],
+) }}
+
 with
 
 orders as (
 
     select * from {{ ref('fct_orders') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 items as (
 
     select * from {{ ref('fct_order_items') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 lines as (
 
     select * from {{ ref('int_order_lines_priced') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 charges as (
 
     select * from {{ ref('int_order_charges') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 payment_fees as (
 
     select * from {{ ref('int_payment_fees') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 costs as (
 
     select * from {{ ref('int_order_costs') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 refunds as (
 
     select * from {{ ref('int_refunds_priced') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 refund_lines as (
 
     select * from {{ ref('int_refund_lines_priced') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
 fact_refund_lines as (
 
     select * from {{ ref('fct_refund_lines') }}
+    where {{ is_touched('order_id') }}
 
 ),
 

@@ -1,4 +1,12 @@
 -- One row per campaign and day: what it cost in the store's currency, and what its platform claims.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['campaign_id', 'spend_date'],
+    meta={
+        'touches': {'campaign': 'campaign_id', 'day': 'spend_date'},
+    },
+) }}
 with
 
 days as (
@@ -9,7 +17,7 @@ days as (
 
 campaigns as (
 
-    select * from {{ ref('dim_campaigns') }}
+    select * from {{ ref('int_campaigns_grouped') }}
 
 ),
 

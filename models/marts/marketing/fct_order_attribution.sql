@@ -2,6 +2,17 @@
 --
 -- Credits of an order and model add up to exactly 1, and their amounts to the order's: the last touch
 -- takes what rounding leaves.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['attribution_key'],
+    meta={
+        'entity': 'order',
+        'entity_column': 'order_id',
+        'touches': {'customer': 'customer_key', 'day': 'order_date', 'campaign': 'campaign_id'},
+        'touched_also': ["select order_id from {{ ref('int_order_paths') }} where order_month in {{ touched('month') }}"],
+    },
+) }}
 {% set half_life_days = 7 %}
 {% set amounts = [
     'net_sales_amount', 'total_sales_amount', 'gross_profit_amount', 'cm2_amount', 'demand_amount',
@@ -13,6 +24,7 @@ with
 paths as (
 
     select * from {{ ref('int_order_paths') }}
+    where {{ is_touched('order_id') }}
 
 ),
 
@@ -34,7 +46,9 @@ orders as (
         gross_sales_amount - discount_amount as demand_amount,
         round((gross_sales_amount - discount_amount) * coalesce(cost_coverage, 0), 4) as costed_demand_amount
     from {{ ref('fct_orders') }}
-    where is_countable
+    where
+        is_countable
+        and {{ is_touched('order_id') }}
 
 ),
 
@@ -48,7 +62,7 @@ weighed as (
     left join weights
         on
             paths.marketing_channel = weights.marketing_channel
-            and cast({{ dbt.date_trunc('month', 'paths.order_date') }} as date) = weights.path_month
+            and paths.order_month = weights.path_month
 
 ),
 

@@ -1,9 +1,20 @@
 -- One row per web session document, bots among them. A session over midnight is one, of the day it began on.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['session_id'],
+    meta={
+        'entity': 'session',
+        'entity_column': 'session_id',
+        'touches': {'visitor': 'visitor_key', 'customer': 'customer_key', 'day': 'session_date'},
+    },
+) }}
 with
 
 sessions as (
 
     select * from {{ ref('int_sessions_grouped') }}
+    where {{ is_touched('session_id') }}
 
 ),
 
@@ -31,6 +42,7 @@ final as (
         cast(cart_adds as {{ dbt.type_int() }}) as cart_adds,
         cast(checkouts as {{ dbt.type_int() }}) as checkouts,
         cast(purchases as {{ dbt.type_int() }}) as purchases,
+        cast(order_count as {{ dbt.type_int() }}) as orders,
         cast(funnel_max_step as {{ dbt.type_int() }}) as funnel_max_step,
         cast(duration_seconds as {{ dbt.type_bigint() }}) as duration_seconds,
         is_bot,

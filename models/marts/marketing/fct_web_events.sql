@@ -1,9 +1,20 @@
 -- One row per event of a web session, in the order in which it was recorded.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['web_event_key'],
+    meta={
+        'entity': 'session',
+        'entity_column': 'session_id',
+        'touches': {'product': 'product_id'},
+    },
+) }}
 with
 
 events as (
 
     select * from {{ ref('stg_shop__session_events') }}
+    where {{ is_touched('session_id') }}
 
 ),
 

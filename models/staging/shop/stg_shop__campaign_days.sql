@@ -1,5 +1,11 @@
 -- One row per document of the advertising platform: a campaign on a day.
-{{ config(unique_key='campaign_day_id') }}
+{{ config(
+    unique_key='campaign_day_id',
+    indexes=[
+        {'columns': ['campaign_day_id'], 'unique': true},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('campaign_id', 'id', 'campaign_id'),

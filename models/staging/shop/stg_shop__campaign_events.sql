@@ -1,5 +1,12 @@
 -- One row per campaign event document: an impression, click, send, open or charge.
-{{ config(unique_key='event_id') }}
+{{ config(
+    unique_key='event_id',
+    indexes=[
+        {'columns': ['event_id'], 'unique': true},
+        {'columns': ['session_id']},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('campaign_id', 'id', 'campaign_id'),

@@ -1,5 +1,12 @@
 -- One row per campaign document.
-{{ config(unique_key='campaign_id') }}
+{{ config(
+    unique_key='campaign_id',
+    meta={'touches': {'campaign_name': 'campaign_name'}},
+    indexes=[
+        {'columns': ['campaign_id'], 'unique': true},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('campaign_name', 'text', 'name'),

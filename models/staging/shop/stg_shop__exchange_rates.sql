@@ -1,5 +1,11 @@
 -- One row per exchange rate document: a pair of currencies on a day.
-{{ config(unique_key='exchange_rate_id') }}
+{{ config(
+    unique_key='exchange_rate_id',
+    indexes=[
+        {'columns': ['exchange_rate_id'], 'unique': true},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('base_currency', 'text', 'base'),

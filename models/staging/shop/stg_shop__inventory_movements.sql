@@ -1,5 +1,13 @@
 -- One row per stock movement document.
-{{ config(unique_key='movement_id') }}
+{{ config(
+    unique_key='movement_id',
+    meta={'touches': {'sku': 'sku'}},
+    indexes=[
+        {'columns': ['movement_id'], 'unique': true},
+        {'columns': ['sku']},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('sku', 'text', 'sku'),

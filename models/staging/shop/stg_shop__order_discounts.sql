@@ -1,5 +1,12 @@
 -- One row per discount on a whole order document.
-{{ config(unique_key='order_id', meta={'element_position': 'position'}) }}
+{{ config(
+    unique_key='order_id',
+    meta={'element_position': 'position'},
+    indexes=[
+        {'columns': ['order_id', 'position'], 'unique': true},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('code', 'text', 'code'),

@@ -1,5 +1,12 @@
 -- One row per discount on one line of an order document.
-{{ config(unique_key='order_id', meta={'element_position': 'position'}) }}
+{{ config(
+    unique_key='order_id',
+    meta={'element_position': 'position'},
+    indexes=[
+        {'columns': ['order_id', 'line_position', 'position'], 'unique': true},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('code', 'text', 'code'),

@@ -1,5 +1,14 @@
 -- One row per line of an order document.
-{{ config(unique_key='order_id', meta={'element_position': 'line_position'}) }}
+{{ config(
+    unique_key='order_id',
+    meta={'element_position': 'line_position', 'touches': {'sku': 'sku'}},
+    indexes=[
+        {'columns': ['order_id', 'line_position'], 'unique': true},
+        {'columns': ['sku']},
+        {'columns': ['product_id']},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('line_id', 'text', 'line_id'),

@@ -1,5 +1,12 @@
 -- One row per entry of an order document's status history.
-{{ config(unique_key='order_id', meta={'element_position': 'seq'}) }}
+{{ config(
+    unique_key='order_id',
+    meta={'element_position': 'seq'},
+    indexes=[
+        {'columns': ['order_id', 'seq'], 'unique': true},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('status', 'code', 'status'),

@@ -1,5 +1,15 @@
 -- One row per order document.
-{{ config(unique_key='order_id') }}
+{{ config(
+    unique_key='order_id',
+    meta={'touches': {'user': 'user_id', 'order_no': 'order_no'}},
+    indexes=[
+        {'columns': ['order_id'], 'unique': true},
+        {'columns': ['user_id']},
+        {'columns': ['order_no']},
+        {'columns': ['placed_at']},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('order_no', 'text', 'order_no'),

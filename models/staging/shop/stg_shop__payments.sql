@@ -1,5 +1,12 @@
 -- One row per payment attempt in an order document.
-{{ config(unique_key='order_id', meta={'element_position': 'position'}) }}
+{{ config(
+    unique_key='order_id',
+    meta={'element_position': 'position'},
+    indexes=[
+        {'columns': ['order_id', 'position'], 'unique': true},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('payment_id', 'text', 'id'),

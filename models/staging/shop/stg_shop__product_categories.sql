@@ -1,5 +1,12 @@
 -- One row per category of a product document.
-{{ config(unique_key='product_id', meta={'element_position': 'position'}) }}
+{{ config(
+    unique_key='product_id',
+    meta={'element_position': 'position'},
+    indexes=[
+        {'columns': ['product_id', 'position'], 'unique': true},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('category_path', 'text', '$'),

@@ -1,5 +1,12 @@
 -- One row per entry of a product's price history.
-{{ config(unique_key='product_id', meta={'element_position': 'seq'}) }}
+{{ config(
+    unique_key='product_id',
+    meta={'element_position': 'seq'},
+    indexes=[
+        {'columns': ['product_id', 'seq'], 'unique': true},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('price', 'number', 'price'),

@@ -1,5 +1,12 @@
 -- One row per location in a product document's own stock count.
-{{ config(unique_key='product_id', meta={'element_position': 'location_position'}) }}
+{{ config(
+    unique_key='product_id',
+    meta={'element_position': 'location_position'},
+    indexes=[
+        {'columns': ['product_id', 'location_position'], 'unique': true},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('quantity', 'number', '$'),

@@ -1,5 +1,13 @@
 -- One row per variant of a product document: what is sold and stocked.
-{{ config(unique_key='product_id', meta={'element_position': 'variant_position'}) }}
+{{ config(
+    unique_key='product_id',
+    meta={'element_position': 'variant_position', 'touches': {'sku': 'sku'}},
+    indexes=[
+        {'columns': ['product_id', 'variant_position'], 'unique': true},
+        {'columns': ['sku']},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('sku', 'text', 'sku'),

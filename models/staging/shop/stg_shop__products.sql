@@ -1,5 +1,12 @@
 -- One row per product document.
-{{ config(unique_key='product_id') }}
+{{ config(
+    unique_key='product_id',
+    meta={'touches': {'sku': 'sku'}},
+    indexes=[
+        {'columns': ['product_id'], 'unique': true},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('sku', 'text', 'sku'),

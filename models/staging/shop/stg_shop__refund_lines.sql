@@ -1,5 +1,12 @@
 -- One row per line of a refund in an order document.
-{{ config(unique_key='order_id', meta={'element_position': 'line_position'}) }}
+{{ config(
+    unique_key='order_id',
+    meta={'element_position': 'line_position'},
+    indexes=[
+        {'columns': ['order_id', 'refund_position', 'line_position'], 'unique': true},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('line_id', 'text', 'line_id'),

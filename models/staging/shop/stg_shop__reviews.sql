@@ -1,5 +1,15 @@
 -- One row per review document.
-{{ config(unique_key='review_id') }}
+{{ config(
+    unique_key='review_id',
+    meta={'touches': {'product': 'product_id'}},
+    indexes=[
+        {'columns': ['review_id'], 'unique': true},
+        {'columns': ['order_id']},
+        {'columns': ['user_id']},
+        {'columns': ['product_id']},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('product_id', 'id', 'product_id'),

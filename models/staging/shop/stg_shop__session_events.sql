@@ -1,5 +1,13 @@
 -- One row per event of a session document.
-{{ config(unique_key='session_id', meta={'element_position': 'event_position'}) }}
+{{ config(
+    unique_key='session_id',
+    meta={'element_position': 'event_position'},
+    indexes=[
+        {'columns': ['session_id', 'event_position'], 'unique': true},
+        {'columns': ['order_id']},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('event_type', 'code', 'type'),

@@ -1,5 +1,14 @@
 -- One row per web session document, bots among them.
-{{ config(unique_key='session_id') }}
+{{ config(
+    unique_key='session_id',
+    indexes=[
+        {'columns': ['session_id'], 'unique': true},
+        {'columns': ['visitor_id']},
+        {'columns': ['user_id']},
+        {'columns': ['started_at']},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('visitor_id', 'text', 'visitor_id'),

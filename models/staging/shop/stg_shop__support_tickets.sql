@@ -1,5 +1,12 @@
 -- One row per support ticket document.
-{{ config(unique_key='ticket_id') }}
+{{ config(
+    unique_key='ticket_id',
+    indexes=[
+        {'columns': ['ticket_id'], 'unique': true},
+        {'columns': ['order_id']},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('user_id', 'id', 'user_id'),

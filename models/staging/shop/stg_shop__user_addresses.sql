@@ -1,5 +1,12 @@
 -- One row per address of a user document.
-{{ config(unique_key='user_id', meta={'element_position': 'address_position'}) }}
+{{ config(
+    unique_key='user_id',
+    meta={'element_position': 'address_position'},
+    indexes=[
+        {'columns': ['user_id', 'address_position'], 'unique': true},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('address_kind', 'code', 'kind'),

@@ -1,5 +1,11 @@
 -- One row per user document.
-{{ config(unique_key='user_id') }}
+{{ config(
+    unique_key='user_id',
+    indexes=[
+        {'columns': ['user_id'], 'unique': true},
+        {'columns': ['_loaded_at']},
+    ],
+) }}
 
 {% set columns = [
     ('email', 'text', 'email'),

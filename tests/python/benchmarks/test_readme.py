@@ -20,7 +20,7 @@ def test_the_text_goes_between_the_markers(tmp_path: Path) -> None:
         readme.write("bench-loader", "new\n", file)
 
 
-@pytest.mark.parametrize("name", ["bench-loader", "soak"])
+@pytest.mark.parametrize("name", ["bench-loader", "bench-metrics", "soak"])
 def test_the_readme_has_the_markers(name: str) -> None:
     begin, end = readme.markers(name)
     assert end in readme.README.read_text().partition(begin)[2]

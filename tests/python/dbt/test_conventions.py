@@ -46,7 +46,9 @@ YAML_FILES = [
 
 def without_comments(sql: str) -> str:
     """SQL without comments, expressions of Jinja and texts."""
-    sql = re.sub(r"\{#.*?#\}|\{\{.*?\}\}|\{%.*?%\}", " ", sql, flags=re.S)
+    # a text in an expression may hold an expression of its own
+    expression = r"""\{\{(?:"[^"]*"|'[^']*'|[^"'}]|\}(?!\}))*\}\}"""
+    sql = re.sub(r"\{#.*?#\}|\{%.*?%\}|" + expression, " ", sql, flags=re.S)
     sql = re.sub(r"--[^\n]*", " ", sql)
     return re.sub(r"'[^']*'", "''", sql)
 

@@ -1,0 +1,1 @@
+"""How long the questions of a dashboard take."""
