@@ -225,6 +225,7 @@ class MetricStore:
         self._connection: psycopg.Connection[dict[str, Any]] | None = None
         self._plans: dict[Any, _Plan] = {}
         self._trust: tuple[float, Trust] | None = None
+        self._sees_costs: bool | None = None
         self._lock = threading.RLock()
 
     def __enter__(self) -> MetricStore:
@@ -271,6 +272,7 @@ class MetricStore:
         """
         metrics = self._checked(question)
         trust = self.trust()
+        self._allowed(metrics)
         period = question.period
         if isinstance(period, str):
             period = periods.parse(period, trust.as_of)
@@ -404,6 +406,20 @@ class MetricStore:
                     f"can't order by {name.removeprefix('-')!r}: it is not in the question"
                 )
         return metrics
+
+    def _allowed(self, metrics: Sequence[Metric]) -> None:
+        """Refuse what is computed from costs to who may not see them.
+
+        The ledger shows such a reader no entries of costs: a profit would be too high, silently.
+        """
+        if self._sees_costs is None:
+            right = "has_column_privilege('reporting.agg_daily_metrics', 'cogs_amount', 'select')"
+            self._sees_costs = self._run(f"select {right} as yes", {})[0]["yes"]
+        for metric in metrics:
+            if metric.meta.get("finance") and not self._sees_costs:
+                raise MetricError(
+                    f"{metric.name} is computed from costs: it needs the role ledgerline_finance"
+                )
 
     def _refuse(
         self, metrics: Sequence[Metric], leaves: Sequence[str], name: str, basis: Basis

@@ -114,6 +114,16 @@ class Catalogue:
             for node in manifest["nodes"].values()
             if node["resource_type"] == "model"
         }
+        # columns that only finance may read, by table
+        self.cost_columns = {
+            node["alias"]: {
+                column["name"]
+                for column in node["columns"].values()
+                if (column["config"].get("meta") or column["meta"]).get("finance")
+            }
+            for node in manifest["nodes"].values()
+            if node["resource_type"] == "model"
+        }
         for model in self.raw["semantic_models"]:
             # the connection names the database, so that one manifest serves every data set
             schema, alias = model["node_relation"]["schema_name"], model["node_relation"]["alias"]

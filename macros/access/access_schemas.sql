@@ -2,7 +2,7 @@
     {{- return({
         'ledgerline_reader': [
             'core', 'finance', 'customers', 'products', 'marketing', 'operations',
-            'reporting', 'predictions', 'quality',
+            'reporting', 'predictions', 'quality', 'semantic',
         ],
         'ledgerline_finance': ['reference'],
         'ledgerline_pii': ['staging'],

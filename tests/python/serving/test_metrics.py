@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from itertools import pairwise
 
+import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from psycopg import sql
+from pydantic import SecretStr
 
 from loaders.settings import Settings
 from serving import periods
@@ -414,8 +419,6 @@ def test_a_name_is_looked_up_never_run(store: MetricStore, name: str) -> None:
 
 def test_the_connection_can_only_read(store: MetricStore) -> None:
     store.trust()
-    import psycopg
-
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         store._run("delete from core.fct_orders", {})
 
@@ -441,6 +444,48 @@ def test_a_question_over_gaps_says_so(store: MetricStore, warehouse: Settings, r
         rows(f"{change} returning 1", key)
         store._trust = None
     assert store.trust().is_reconciled is True
+
+
+@pytest.fixture
+def as_reader(store: MetricStore, warehouse: Settings) -> Iterator[MetricStore]:
+    """The same shop, asked by a login that may see neither costs nor personal data."""
+    name, password = f"login_{secrets.token_hex(4)}", secrets.token_hex(16)
+    owner = psycopg.connect(**warehouse.postgres(), autocommit=True)
+    owner.execute(
+        sql.SQL("create role {} login password {} in role ledgerline_reader").format(
+            sql.Identifier(name), sql.Literal(password)
+        )
+    )
+    to = warehouse.postgres()
+    mine = {
+        "postgres_host": to["host"],
+        "postgres_port": to["port"],
+        "postgres_user": name,
+        "postgres_password": SecretStr(password),
+    }
+    with MetricStore(warehouse.model_copy(update=mine), store.catalogue) as reader:
+        yield reader
+    owner.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
+    owner.close()
+
+
+def test_a_reader_is_told_everything_but_costs(store: MetricStore, as_reader: MetricStore) -> None:
+    for name, metric in store.catalogue.metrics.items():
+        grain = "year" if metric.needs_grain else None
+        for with_rollups in (True, False):
+            question = Question((name,), period="all", grain=grain, with_rollups=with_rollups)
+            if metric.meta.get("finance"):
+                with pytest.raises(MetricError, match="ledgerline_finance"):
+                    as_reader.ask(question)
+            else:
+                assert as_reader.ask(question).totals == store.ask(question).totals, name
+
+
+def test_a_reader_is_told_nothing_personal(as_reader: MetricStore) -> None:
+    for name, dimension in as_reader.catalogue.dimensions.items():
+        if dimension.is_personal:
+            with pytest.raises(MetricError, match="the database refuses"):
+                as_reader.ask(Question(("orders",), (name,), period="all"))
 
 
 def test_periods_are_cut_at_the_last_complete_day(store: MetricStore) -> None:
