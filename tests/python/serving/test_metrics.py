@@ -274,6 +274,63 @@ def test_the_highest_come_first_and_ties_by_name(store: MetricStore) -> None:
     assert few.totals == answer.totals  # of all rows, not of those shown
 
 
+def test_metrics_equal_the_headline(store: MetricStore, rows) -> None:
+    """The page at the end of `make demo` and the semantic layer tell the same."""
+    same = {
+        "gross_sales": "gross_sales_amount",
+        "discounts": "discount_amount",
+        "returns": "returns_amount",
+        "net_sales": "net_sales_amount",
+        "shipping_revenue": "shipping_amount",
+        "tax": "tax_amount",
+        "total_sales": "total_sales_amount",
+        "cogs": "cogs_amount",
+        "variable_costs": "variable_cost_amount",
+        "marketing_spend": "marketing_spend_amount",
+        "overheads": "overhead_amount",
+        "total_cost": "total_cost_amount",
+        "net_profit": "net_profit_amount",
+        "cost_coverage": "cost_coverage",
+        "orders": "orders",
+        "units_sold": "units",
+        "active_customers": "customers",
+        "repeat_purchase_rate": "repeat_purchase_rate",
+    }
+    headline = rows("select * from reporting.agg_headline_kpis")[0]
+    values = store.ask(Question(tuple(same), period="all")).totals.values
+    for name, column in same.items():
+        assert float(values[name]) == pytest.approx(float(headline[column]), abs=1e-6), name
+    assert round(
+        store.ask(Question(("average_order_value",), period="all")).totals.values[
+            "average_order_value"
+        ],
+        2,
+    ) == float(headline["average_order_value"])
+
+
+def test_metrics_equal_the_reports_that_state_them(store: MetricStore, rows) -> None:
+    """Returning customers by month, and CM2 by day, as reporting has them."""
+    people = rows(
+        "select period_start_date as month, active_customers, new_customers, returning_customers"
+        " from reporting.agg_customer_periods where period_grain = 'month' and is_complete"
+    )
+    names = ("active_customers", "new_customers", "returning_customers")
+    answer = store.ask(Question(names, grain="month", period="all"))
+    found = {row.keys["month"]: dict(row.values) for row in answer.rows}
+    assert people
+    for row in people:
+        month = row.pop("month")
+        assert found.get(month, dict.fromkeys(names, 0)) == row, month
+    days = rows(
+        "select metric_date as day, sum(cm2_amount) as cm2, sum(cm3_amount) as cm3"
+        " from reporting.agg_daily_metrics where is_complete group by 1"
+    )
+    answer = store.ask(Question(("cm2", "cm3"), grain="day", period="all", with_rollups=False))
+    found = {row.keys["day"]: (row.values["cm2"], row.values["cm3"]) for row in answer.rows}
+    for row in days:
+        assert found.get(row["day"], (0, 0)) == (row["cm2"], row["cm3"]), row["day"]
+
+
 def test_the_best_day_is_the_first_by_day_descending(store: MetricStore, rows) -> None:
     answer = store.ask(
         Question(("total_sales",), grain="day", period="all", order=("-total_sales",), limit=1)
