@@ -6,6 +6,8 @@ import re
 
 import pytest
 import yaml
+from dbt.cli.main import dbtRunner
+from dbt.jsonschemas import jsonschemas
 
 from loaders.settings import ROOT
 
@@ -291,13 +293,147 @@ def test_incremental_models_read_only_touched_rows(models):
     assert wrong == []
 
 
+# --- shape of the graph --------------------------------------------------------------------------
+
+MOST_CHILDREN = 30
+MOST_JOINS = 14
+# every model may ask for the day; who changes the clock builds everything anew
+READ_BY_ALL = {"int_store_clock"}
+
+
+def test_marts_on_staging_are_listed_with_their_reason(manifest, models):
+    listed = yaml.safe_load((ROOT / "tests/layers.yml").read_text())["marts_on_staging"]
+    found = {
+        (model.name, parent.name)
+        for model in models
+        if layer(model) == "marts"
+        for parent in parents(manifest, model, "model")
+        if layer(parent) == "staging"
+    }
+    allowed = {(mart, parent) for mart, reasons in listed.items() for parent in reasons}
+    assert found - allowed == set(), "let it stand on an intermediate model"
+    assert allowed - found == set(), "remove what is no longer so: the list only shrinks"
+    short = [mart for mart, reasons in listed.items() if any(len(r) < 20 for r in reasons.values())]
+    assert short == []
+
+
+def test_reporting_features_and_predictions_do_not_read_staging(manifest, models):
+    wrong = [
+        (model.name, parent.name)
+        for model in models
+        if layer(model) in ("reporting", "features", "predictions", "semantic")
+        for parent in parents(manifest, model, "model")
+        if layer(parent) == "staging"
+    ]
+    assert wrong == []
+
+
+def test_no_model_has_too_many_children_or_joins(manifest, models):
+    """A model that all lean on can't be changed; one that joins all can't be read."""
+    children = [
+        parent.name
+        for model in models
+        for parent in parents(manifest, model, "model")
+        if layer(model) != "quality"
+    ]
+    crowded = {name for name in children if children.count(name) > MOST_CHILDREN} - READ_BY_ALL
+    assert crowded == set()
+    tangled = {
+        model.name: joins
+        for model in models
+        if (joins := len(re.findall(r"\bjoin\b", without_comments(model.raw_code), re.I)))
+        > MOST_JOINS
+    }
+    assert tangled == {}
+
+
+def test_public_models_are_exposed_and_exposed_ones_public(manifest, models):
+    exposed = {
+        name for exposure in manifest.exposures.values() for name in exposure.depends_on.nodes
+    }
+    public = {model.unique_id for model in models if model.access == "public"}
+    assert {name for name in exposed if name.startswith("model.")} - public == set()
+    assert public - exposed == set(), "add it to models/reporting/_reporting__exposures.yml"
+
+
+def test_groups_have_owners_and_say_what_they_hold(manifest, models):
+    groups = {group.name: group for group in manifest.groups.values()}
+    assert [name for name, group in groups.items() if not group.owner.name] == []
+    assert [name for name, group in groups.items() if not (group.description or "").strip()] == []
+    assert {model.group for model in models} <= groups.keys()
+    areas = {model.fqn[2]: model.group for model in models if layer(model) == "marts"}
+    assert areas == {area: area for area in areas}
+
+
+def test_no_test_warns_or_is_switched_off(manifest, tests):
+    warns = [
+        test.name
+        for test in tests
+        if test.config.severity.lower() != "error" or not test.config.enabled
+    ]
+    assert warns == []
+    disabled = [
+        node.name
+        for nodes in manifest.disabled.values()
+        for node in nodes
+        if node.package_name == "ledgerline"
+    ]
+    assert disabled == []
+
+
+def test_every_fact_has_an_accounting_identity(models, tests):
+    """A test over its sums or rows: its own, or one that holds it against another model."""
+    held = {
+        node
+        for test in tests
+        if getattr(test, "test_metadata", None) is None
+        or test.test_metadata.name in ("expression_is_true", "sum_matches", "row_count_matches")
+        for node in test.depends_on.nodes
+    }
+    wrong = [m.name for m in models if m.name.startswith("fct_") and m.unique_id not in held]
+    assert wrong == []
+
+
+def test_yaml_keys_are_known_and_nothing_is_deprecated(dbt_environment, monkeypatch):
+    """dbt looks for misspelt and old keys on four adapters only; Postgres is added to them."""
+    monkeypatch.setattr(
+        jsonschemas,
+        "_JSONSCHEMA_SUPPORTED_ADAPTERS",
+        jsonschemas._JSONSCHEMA_SUPPORTED_ADAPTERS | {"postgres"},
+    )
+    told: list[str] = []
+    runner = dbtRunner(
+        callbacks=[lambda e: told.append(e.info.msg) if e.info.level in ("warn", "error") else None]
+    )
+    options = dbt_environment("deprecations")
+    result = runner.invoke(
+        ["--show-all-deprecations", "--warn-error", "parse", "--no-partial-parse", *options]
+    )
+    assert told == []
+    assert result.success, result.exception
+
+
+def test_a_misspelt_key_would_be_seen(monkeypatch):
+    """Or else the test above would pass whatever stands in the YAML."""
+    found = []
+    monkeypatch.setattr(jsonschemas, "_can_run_validations", lambda: True)
+    monkeypatch.setattr(jsonschemas.deprecations, "warn", lambda *a, **k: found.append((a, k)))
+    jsonschemas.jsonschema_validate(
+        jsonschemas.resources_schema(),
+        {"version": 2, "models": [{"name": "a", "descripton": "b"}]},
+        "models/a.yml",
+    )
+    assert found
+
+
 # --- who may see a column ------------------------------------------------------------------------
 
 COST = re.compile(
-    r"(^|_)(cogs|costs?|fees?|profit|margin|overhead|contribution|gmroi|poas|cm[123])(_|$)"
+    r"(^|_)(cogs|costs?|fees?|profit|margin|overhead|contribution|gmroi|poas|cm[123]"
+    r"|inventory_value|stock_value)(_|$)"
 )
 NO_COST = re.compile(
-    r"cost_coverage|cost_source|costed_demand|^(is|has)_|_(key|date|month|reason)$"
+    r"^overhead$|cost_coverage|cost_source|costed_demand|^(is|has)_|_(key|date|month|reason)$"
 )
 PERSONAL = re.compile(
     r"^(email|phone|first_name|last_name|full_name|gender|birth_date|age|age_group|ip|postal_code"
