@@ -1,10 +1,11 @@
-"""The reconciliation catches a mart that was broken on purpose, whichever way."""
+"""The proof catches a mart that was broken on purpose, whichever way."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -75,6 +76,27 @@ BREAKS = {
     ),
 }
 
+# mart -> (key, amount, day, a condition on the row that is broken)
+MARTS = {
+    "core.fct_orders": ("order_id", "gross_sales_amount", "order_date", "is_countable"),
+    "core.fct_order_items": ("order_item_key", "gross_sales_amount", "order_date", "is_countable"),
+    "core.fct_refunds": ("refund_key", "goods_amount", "refund_date", "is_countable"),
+    "core.fct_refund_lines": ("refund_line_key", "goods_amount", "refund_date", "is_countable"),
+    "core.fct_payments": ("payment_key", "presentment_amount", "payment_date", "is_countable"),
+    "finance.fct_sales_ledger": ("entry_id", "amount", "event_date", "is_countable"),
+    "reporting.agg_daily_metrics": ("store_id", "net_sales_amount", "metric_date", "orders > 0"),
+}
+WAYS = {
+    "a row is dropped": "delete from {mart} where {row}",
+    "a sign is flipped": "update {mart} set {amount} = -{amount} where {row}",
+    "a row stands twice": (
+        'insert into {mart} select (jsonb_populate_record(t, \'{{"{key}": "copy"}}\')).*'
+        " from {mart} as t where {row}"
+    ),
+    "a cent is off": "update {mart} set {amount} = {amount} + 0.01 where {row}",
+    "the day is wrong": "update {mart} set {day} = {day} + {days} where {row}",
+}
+
 
 @dataclass
 class Copy:
@@ -83,7 +105,11 @@ class Copy:
     settings: Settings
     recon: dict[str, str]
     """SQL of each reconciliation model, as dbt compiles it."""
+    tests: dict[str, tuple[frozenset[str], str]]
+    """Data test -> (the relations that it reads, its SQL)."""
     build: Callable[[], Any]
+    log: Callable[..., Any]
+    """Builds the restatement log."""
 
     def unreconciled(self, connection: psycopg.Connection[Any]) -> dict[str, int]:
         """Rows per reconciliation model that do not hold, as this connection sees the data."""
@@ -93,6 +119,14 @@ class Copy:
             ).fetchone()[0]
             for name, statement in self.recon.items()
         }
+
+    def is_seen(self, connection: psycopg.Connection[Any], mart: str) -> bool:
+        """Whether a test that reads the mart fails, or the reconciliation does."""
+        return any(
+            connection.execute(f"select exists ({statement})").fetchone() == (True,)
+            for relations, statement in self.tests.values()
+            if mart in relations
+        ) or any(self.unreconciled(connection).values())
 
 
 @pytest.fixture(scope="module")
@@ -108,15 +142,36 @@ def copy(warehouse: Settings, dbt_environment: Callable[[str], list[str]]) -> It
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POSTGRES_DB", settings.postgres_db)
         options = dbt_environment(settings.postgres_db)
-        compiled = dbtRunner().invoke(["compile", "--select", *MODELS, *options])
+        marts = [mart.split(".")[1] for mart in MARTS]
+        compiled = dbtRunner().invoke(["compile", "--select", *MODELS, *marts, *options])
         assert compiled.success, compiled.exception
+        nodes = {entry.node.unique_id: entry.node for entry in compiled.result}
+        tests = {
+            node.name: (
+                frozenset(
+                    f"{nodes[parent].schema}.{nodes[parent].name}"
+                    for parent in node.depends_on.nodes
+                    if parent in nodes
+                ),
+                node.compiled_code,
+            )
+            for node in nodes.values()
+            if node.resource_type == "test"
+        }
         recon = {
             entry.node.name: entry.node.compiled_code
             for entry in compiled.result
             if entry.node.name in MODELS
         }
         runner = dbtRunner()
-        yield Copy(settings, recon, lambda: runner.invoke(["build", "--select", *MODELS, *options]))
+        restatements = ["daily_metrics_history", "restatements"]
+        yield Copy(
+            settings,
+            recon,
+            tests,
+            lambda: runner.invoke(["build", "--select", *MODELS, *options]),
+            lambda *more: runner.invoke(["build", "--select", *restatements, *more, *options]),
+        )
     drop_database(settings, settings.postgres_db)
 
 
@@ -134,6 +189,80 @@ def test_a_broken_warehouse_is_seen(copy: Copy, how: str) -> None:
         assert connection.execute(BREAKS[how]).rowcount == 1
         assert sum(copy.unreconciled(connection).values()) > 0
         connection.rollback()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("mart", MARTS)
+def test_a_broken_mart_is_seen(copy: Copy, mart: str, way: str) -> None:
+    """One break at a time: some test over the mart, or the reconciliation, finds it."""
+    key, amount, day, condition = MARTS[mart]
+    with psycopg.connect(**copy.settings.postgres()) as connection:
+        [chosen] = connection.execute(
+            f"select ctid::text from {mart} where {condition} and {amount} <> 0"
+            f" and {day} is not null order by {key}, {day} limit 1"
+        ).fetchone() or [None]
+        broken = WAYS[way].format(
+            mart=mart,
+            key=key,
+            amount=amount,
+            day=day,
+            # in a roll-up the next day is there already
+            days=10_000 if ".agg_" in mart else 1,
+            row=f"ctid = '{chosen}'::tid",
+        )
+        assert connection.execute(broken).rowcount == 1
+        assert copy.is_seen(connection, mart)
+        connection.rollback()
+
+
+def test_a_sound_mart_fails_no_test(copy: Copy) -> None:
+    """Or else what is seen above would be the tests' own."""
+    with psycopg.connect(**copy.settings.postgres()) as connection:
+        failing = [
+            name
+            for name, (_, statement) in copy.tests.items()
+            if connection.execute(f"select exists ({statement})").fetchone() == (True,)
+        ]
+    assert len(copy.tests) > 60
+    assert failing == []
+
+
+def test_a_closed_day_that_moves_is_logged(copy: Copy) -> None:
+    """Which day, by how much, why; once, and --full-refresh forgets nothing."""
+    query = (
+        "select store_id, metric_date, measure, reason, change_value, late_orders"
+        " from quality.restatements order by measure"
+    )
+    with psycopg.connect(**copy.settings.postgres(), autocommit=True) as connection:
+        before = connection.execute(query).fetchall()
+        [store, day] = connection.execute(
+            "select store_id, order_date from core.fct_orders where is_countable"
+            " order by order_date, order_id limit 1"
+        ).fetchone() or [None, None]
+        connection.execute(
+            "update reporting.agg_daily_metrics set net_sales_amount = net_sales_amount + 12.5,"
+            " orders = orders + 1 where store_id = %s and metric_date = %s",
+            [store, day],
+        )
+        [late] = connection.execute(
+            "update staging.stg_shop__orders set _loaded_at = clock_timestamp() where order_id ="
+            " any(select order_id from core.fct_orders where store_id = %s and order_date = %s)"
+            " returning (select count(*) from core.fct_orders where store_id = %s"
+            " and order_date = %s)",
+            [store, day, store, day],
+        ).fetchone() or [None]
+        for more in ([], ["--full-refresh"], []):
+            assert copy.log(*more).success
+            added = [row for row in connection.execute(query).fetchall() if row not in before]
+            assert added == [
+                (store, day, "net_sales_amount", "late_orders", Decimal("12.5"), late),
+                (store, day, "orders", "late_orders", Decimal(1), late),
+            ]
+        connection.execute(
+            "update reporting.agg_daily_metrics set net_sales_amount = net_sales_amount - 12.5,"
+            " orders = orders - 1 where store_id = %s and metric_date = %s",
+            [store, day],
+        )
 
 
 def test_a_build_fails_on_a_broken_warehouse(copy: Copy) -> None:
