@@ -124,13 +124,38 @@ def test_names_say_the_layer(models):
         "staging": ("stg_shop__",),
         "intermediate": ("int_",),
         "marts": ("dim_", "fct_", "bridge_"),
-        "reporting": ("agg_", "obt_"),
+        "reporting": ("agg_", "obt_", "compat_"),
     }
     wrong = [
         model.name
         for model in models
         if layer(model) in prefixes and not model.name.startswith(prefixes[layer(model)])
     ]
+    assert wrong == []
+
+
+def test_compatibility_views_are_named_after_their_system_and_table(models):
+    """compat_<system>__<table> in compat/<system>/ is the view <table> in the system's own schema."""
+    wrong = [
+        model.name
+        for model in models
+        if model.name.startswith("compat_") or "compat" in model.fqn[:-1]
+        if model.fqn[1:3] != ["reporting", "compat"]
+        or model.name != f"compat_{model.fqn[3]}__{model.alias}"
+        or model.schema != model.fqn[3]
+        or model.config.materialized != "view"
+    ]
+    assert wrong == []
+
+
+def test_compatibility_views_have_the_totals_of_the_marts(models, tests):
+    proven = {
+        test.attached_node
+        for test in tests
+        if getattr(test, "test_metadata", None)
+        and test.test_metadata.name in ("sum_matches", "row_count_matches")
+    }
+    wrong = [m.name for m in models if m.name.startswith("compat_") and m.unique_id not in proven]
     assert wrong == []
 
 
