@@ -342,7 +342,7 @@ class MetricStore:
         with self._lock:
             if self._trust and time.monotonic() - self._trust[0] < _TRUST_SECONDS:
                 return self._trust[1]
-        clock = self._run("select as_of_date, last_loaded_at from intermediate.int_store_clock", {})
+        clock = self._run("select as_of_date, last_loaded_at from semantic.sem_store_clock", {})
         if not clock or clock[0]["as_of_date"] is None:
             raise MetricError("the warehouse holds no complete day yet: run `make refresh`")
         proof = self._run(

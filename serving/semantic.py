@@ -354,6 +354,7 @@ class Compiler:
         self._catalogue = catalogue
         self._engines: dict[tuple[str, str | None, str], Any] = {}
         self._paths: dict[tuple[Any, ...], dict[str, str]] = {}
+        self._compiled: dict[tuple[Any, ...], str] = {}
         self._lock = threading.RLock()
 
     def paths(
@@ -387,6 +388,9 @@ class Compiler:
         basis: str,
     ) -> str:
         """One statement; `group_by` are MetricFlow's names, `where` its templates."""
+        key = (model, leaves, group_by, where, rollup and rollup.table, basis)
+        if key in self._compiled:
+            return self._compiled[key]
         from metricflow.engine.metricflow_engine import MetricFlowQueryRequest
 
         request = MetricFlowQueryRequest.create(
@@ -403,7 +407,10 @@ class Compiler:
         )
         # read where it is used, with the filters of that place, however often that is
         sql = re.sub(r"(\b\w+_cte) AS \(", r"\1 AS NOT MATERIALIZED (", sql)
-        return _TOKEN.sub(r"%(\1)s", sql.replace("%", "%%"))
+        if len(self._compiled) > 5000:
+            self._compiled.clear()
+        self._compiled[key] = _TOKEN.sub(r"%(\1)s", sql.replace("%", "%%"))
+        return self._compiled[key]
 
     def _engine(self, model: str, rollup: Rollup | None, basis: str) -> Any:
         turned = rollup is not None or basis == "order"
