@@ -609,7 +609,7 @@ final as (
         exact.segment,
         cast(exact.driver_value as numeric(20, 6)) as driver_value,
         cast(exact.driver_base_value as numeric(20, 6)) as driver_base_value,
-        cast(exact.rounded_contribution + exact.rounding_amount as {{ type_money() }}) as contribution_amount,
+        cast(exact.rounded_contribution + exact.rounding_amount as {{ type_money() }}) as effect_amount,
         cast(exact.rounding_amount as {{ type_money() }}) as rounding_amount,
         cast(
             case

@@ -15,7 +15,7 @@ explained as (
         metric_name,
         decomposition,
         min(change_value) as change_value,
-        sum(contribution_amount) as contribution_amount
+        sum(effect_amount) as effect_amount
     from {{ ref('agg_metric_drivers') }}
     group by comparison, metric_name, decomposition
 
@@ -26,7 +26,7 @@ select
     explained.metric_name,
     explained.decomposition,
     explained.change_value,
-    explained.contribution_amount,
+    explained.effect_amount,
     growth.change_value as growth_change_value
 from explained
 left join growth
@@ -34,5 +34,5 @@ left join growth
         explained.comparison = growth.comparison
         and explained.metric_name = growth.metric_name
 where
-    explained.contribution_amount <> explained.change_value
+    explained.effect_amount <> explained.change_value
     or (explained.change_value <> growth.change_value and growth.change_value is not null)
