@@ -263,6 +263,8 @@ paced as (
         and metric_name = 'total_sales'
         and pacing is not null
         and period_end_date >= {{ as_of_date() }}
+        -- a period that is over is compared with the year before by sales_change
+        and (target_source = 'plan' or not is_period_over)
 
 ),
 
