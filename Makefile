@@ -21,7 +21,7 @@ export DO_NOT_TRACK = 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down status load build refresh ui docs psql lint bench bench-loader bench-metrics soak clean
+.PHONY: help demo test up down status load build refresh ui docs psql lint proof bench bench-loader bench-metrics soak clean
 
 help:
 	@echo "Ledgerline: a shop's MongoDB to Postgres marts and models whose numbers can be proven"
@@ -70,6 +70,9 @@ lint: $(READY) ## ruff and yamllint (SQL: .venv/bin/sqlfluff lint models)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/yamllint --strict .
+
+proof: $(READY) ## all of Online Retail II, built here and computed again by DuckDB [LEDGERLINE_DATA=folder with the Parquet files]
+	@PROOF=full $(BIN)/pytest -q --timeout 3600 tests/python/dbt/test_marts_online_retail.py $(ARGS)
 
 bench: $(READY) ## timed runs, written to benchmarks/
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -82,7 +82,7 @@ def ledgerline(settings: Settings, *arguments: str, check: bool = True) -> str:
         },
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=3000 if os.environ.get("PROOF") == "full" else 500,
     )
     output = done.stdout + done.stderr
     assert not check or done.returncode == 0, output[-6000:]
