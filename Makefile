@@ -21,7 +21,7 @@ export DO_NOT_TRACK = 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down status load build refresh ui docs psql lint proof bench bench-loader bench-metrics soak clean
+.PHONY: help demo test up down status load build refresh ui docs psql lint proof bench bench-loader bench-metrics bench-warehouse soak clean
 
 help:
 	@echo "Ledgerline: a shop's MongoDB to Postgres marts and models whose numbers can be proven"
@@ -79,6 +79,9 @@ bench: $(READY) ## timed runs, written to benchmarks/
 
 bench-loader: $(READY) ## the loader beside COPY and other tools, for benchmarks/README.md [ARGS="--docs 20000 --runs 1"]
 	@$(BIN)/python -m benchmarks.loader $(ARGS)
+
+bench-warehouse: $(READY) ## builds of the warehouse, from nothing and after a tick, as the shop grows [ARGS="--scales 1 3 --write"]
+	@$(BIN)/python -m benchmarks.warehouse $(ARGS)
 
 bench-metrics: $(READY) ## the commonest questions, timed [PROFILE=xl] [ARGS="--write"]
 	@$(BIN)/python -m benchmarks.metrics --data $(or $(DATA),$(PROFILE)) $(ARGS)

@@ -3,7 +3,7 @@
 {%- endmacro %}
 
 {% macro postgres__create_touch_log() -%}
-    {%- if flags.WHICH in ('run', 'build') -%}
+    {%- if flags.WHICH in ('run', 'build', 'test') -%}
     create schema if not exists {{ touch_log('touched').schema }};
 
     create table if not exists {{ touch_log('touched') }} (
@@ -24,7 +24,17 @@
         primary key (model, parent)
     );
     comment on table {{ touch_log('built') }} is
-        'One row per incremental model and what it reads: the newest touch of the parent that the model has taken over, and the checksum of the seed or of the model''s own SQL.'
+        'One row per incremental model and what it reads: the newest touch of the parent that the model has taken over, and the checksum of the seed or of the model''s own SQL.';
+
+    create table if not exists {{ touch_log('tested') }} (
+        test text not null,
+        model text not null,
+        touch_id bigint not null,
+        all_at timestamp with time zone,
+        primary key (test, model)
+    );
+    comment on table {{ touch_log('tested') }} is
+        'One row per data test and model that it reads: the newest touch that it has passed, and when it last read all rows.'
     {%- endif -%}
 {%- endmacro %}
 

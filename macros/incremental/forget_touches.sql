@@ -3,14 +3,21 @@
 {%- endmacro %}
 
 {% macro postgres__forget_touches() -%}
-    {%- if execute and flags.WHICH in ('run', 'build') -%}
+    {%- if execute and flags.WHICH in ('run', 'build', 'test') -%}
     {%- set names = ["''"] -%}
     {%- for node in graph.nodes.values() if is_tracked(node) -%}
         {%- do names.append("'" ~ node.name ~ "'") -%}
     {%- endfor -%}
+    {%- set tests = ["''"] -%}
+    {%- for node in graph.nodes.values() if node.resource_type == 'test' -%}
+        {%- do tests.append("'" ~ node.unique_id ~ "'") -%}
+    {%- endfor -%}
     -- a model that is no more waits for nothing
     delete from {{ touch_log('built') }}
     where model not in ({{ names | join(', ') }});
+
+    delete from {{ touch_log('tested') }}
+    where test not in ({{ tests | join(', ') }});
 
     delete from {{ touch_log('touched') }} as touched
     where not exists (
@@ -20,6 +27,13 @@
             built.parent = touched.model
             and built.model <> touched.model
             and built.touch_id < touched.touch_id
+    )
+    and not exists (
+        select 1
+        from {{ touch_log('tested') }} as tested
+        where
+            tested.model = touched.model
+            and tested.touch_id < touched.touch_id
     )
     {%- endif -%}
 {%- endmacro %}

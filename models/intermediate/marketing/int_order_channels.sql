@@ -11,8 +11,14 @@
             "select order_id from {{ this }} where campaign_code in {{ touched('campaign_code') }}",
         ],
     },
-    indexes=[{'columns': ['order_id']}, {'columns': ['session_id']}, {'columns': ['touch_key']}, {'columns': ['campaign_code']}],
+    indexes=[
+        {'columns': ['session_id']},
+        {'columns': ['touch_key']},
+        {'columns': ['campaign_code']},
+        {'columns': ['channel_key']},
+    ],
 ) }}
+
 with
 
 orders as (

@@ -9,9 +9,9 @@
     meta={
         'entity': 'order', 'entity_column': 'order_id',
         'touched_also': [
-            "select order_id from {{ ref('int_order_lines_priced') }} where sku in {{ touched('sku', 'int_product_keys') }} and product_id is null",
+            "select order_id from {{ ref('int_order_lines_priced') }} where sku in {{ touched('sku_code', 'int_skus_owned') }} and product_id is null",
             "select order_id from {{ ref('int_order_lines_priced') }} where product_id in {{ touched('product', 'int_product_costs') }} and unit_cost is null",
-            "select lines.order_id from {{ ref('int_order_lines_priced') }} as lines inner join {{ ref('int_product_keys') }} as skus on lines.sku = skus.sku where skus.product_id in {{ touched('product', 'int_product_costs') }} and lines.product_id is null and lines.unit_cost is null",
+            "select lines.order_id from {{ ref('int_order_lines_priced') }} as lines inner join {{ ref('int_skus_owned') }} as skus on lines.sku = skus.sku where skus.product_id in {{ touched('product', 'int_product_costs') }} and lines.product_id is null and lines.unit_cost is null",
         ],
     },
     indexes=[{'columns': ['order_id']}],
@@ -41,7 +41,7 @@ costs as (
 
 skus as (
 
-    select * from {{ ref('int_product_keys') }}
+    select * from {{ ref('int_skus_owned') }}
 
 ),
 

@@ -4,7 +4,7 @@
     incremental_strategy='by_entity',
     unique_key=['payment_key'],
     meta={'entity': 'order', 'entity_column': 'order_id'},
-    indexes=[{'columns': ['order_id']}],
+    indexes=[{'columns': ['order_id']}, {'columns': ['method']}],
 ) }}
 
 with

@@ -5,40 +5,46 @@
 -- gives null.
 with
 
-orders as (
+-- each a maximum of its own, which an index answers without reading the rest
+order_events as (
 
-    select * from {{ ref('stg_shop__orders') }}
-
-),
-
-sessions as (
-
-    select * from {{ ref('stg_shop__sessions') }}
+    select max(placed_at) as happened_at
+    from {{ ref('stg_shop__orders') }}
+    where placed_at <= _loaded_at
 
 ),
 
-happened as (
+session_events as (
 
-    select
-        placed_at as happened_at,
-        _loaded_at
-    from orders
+    select max(started_at) as happened_at
+    from {{ ref('stg_shop__sessions') }}
+    where started_at <= _loaded_at
 
-    union all
+),
 
-    select
-        started_at as happened_at,
-        _loaded_at
-    from sessions
+order_loads as (
+
+    select max(_loaded_at) as loaded_at
+    from {{ ref('stg_shop__orders') }}
+
+),
+
+session_loads as (
+
+    select max(_loaded_at) as loaded_at
+    from {{ ref('stg_shop__sessions') }}
 
 ),
 
 newest as (
 
     select
-        max(case when happened_at <= _loaded_at then happened_at end) as last_event_at,
-        max(_loaded_at) as last_loaded_at
-    from happened
+        greatest(order_events.happened_at, session_events.happened_at) as last_event_at,
+        greatest(order_loads.loaded_at, session_loads.loaded_at) as last_loaded_at
+    from order_events
+    cross join session_events
+    cross join order_loads
+    cross join session_loads
 
 ),
 

@@ -19,11 +19,16 @@ line_kinds as (
 
 ),
 
+sold as (
+
+    {{ distinct_rows(ref('stg_shop__order_items'), 'sku') }}
+
+),
+
 skus as (
 
     select sku
-    from {{ ref('stg_shop__order_items') }}
-    where sku is not null
+    from sold
 
     union
 

@@ -13,7 +13,7 @@ with
 
 orders as (
 
-    select * from {{ ref('int_order_channels') }}
+    {{ distinct_rows(ref('int_order_channels'), 'channel_key', ['sales_channel', 'marketing_channel']) }}
 
 ),
 

@@ -1,9 +1,25 @@
 -- One row per person, accounts and guests alike, plus the unknown member '-1'.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['customer_key'],
+    meta={
+        'entity': 'customer',
+        'entity_column': 'customer_key',
+        'touched_also': [
+            "select customer_key from {{ ref('int_customers_resolved') }} where source_id in {{ touched('user', 'stg_shop__users') }}",
+            "select customer_key from {{ ref('int_orders_classified') }} where order_id in {{ touched('order', 'stg_shop__orders') }}",
+        ],
+    },
+    indexes=[{'columns': ['customer_id']}],
+) }}
+
 with
 
 identities as (
 
     select * from {{ ref('int_customers_resolved') }}
+    where {{ is_touched('customer_key') }}
 
 ),
 
@@ -16,6 +32,7 @@ users as (
 orders as (
 
     select * from {{ ref('int_orders_classified') }}
+    where {{ is_touched('customer_key') }}
 
 ),
 
@@ -27,6 +44,12 @@ shop_orders as (
         ship_region,
         ship_city
     from {{ ref('stg_shop__orders') }}
+
+),
+
+years as (
+
+    select * from {{ ref('int_store_year') }}
 
 ),
 
@@ -92,8 +115,8 @@ described as (
         users.gender,
         case
             when users.birth_date is null then null
-            when users.birth_date > {{ as_of_date() }} then null
-            else extract(year from {{ as_of_date() }}) - extract(year from users.birth_date)
+            when extract(year from users.birth_date) > years.as_of_year then null
+            else years.as_of_year - extract(year from users.birth_date)
         end as age,
         users.locale,
         users.currency as preferred_currency,
@@ -115,6 +138,7 @@ described as (
         ordering.last_order_date,
         users.erased_at
     from people
+    cross join years
     left join users
         on people.customer_id = users.user_id
     left join destinations
@@ -201,6 +225,8 @@ unknown_member as (
         cast(null as date) as first_order_date,
         cast(null as date) as last_order_date,
         cast(null as {{ dbt.type_timestamp() }}) as erased_at
+    from years
+    where {{ is_touched("'-1'") }}
 
 ),
 

@@ -12,25 +12,23 @@ with
 
 orders as (
 
-    select * from {{ ref('stg_shop__orders') }}
+    {{ distinct_rows(ref('stg_shop__orders'), 'device') }}
 
 ),
 
 sessions as (
 
-    select * from {{ ref('stg_shop__sessions') }}
+    {{ distinct_rows(ref('stg_shop__sessions'), 'device') }}
 
 ),
 
 devices as (
 
     select device from orders
-    where device is not null
 
     union
 
     select device from sessions
-    where device is not null
 
 ),
 

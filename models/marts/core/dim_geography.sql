@@ -12,7 +12,7 @@ with
 
 places as (
 
-    select * from {{ ref('int_order_places') }}
+    {{ distinct_rows(ref('int_order_places'), 'geography_key', ['country_code', 'region', 'city']) }}
 
 ),
 
@@ -22,30 +22,24 @@ countries as (
 
 ),
 
-distinct_places as (
+known_places as (
 
-    select
-        geography_key,
-        country_code,
-        region,
-        city
-    from places
+    select * from places
     where geography_key <> '-1'
-    group by geography_key, country_code, region, city
 
 ),
 
 final as (
 
     select
-        distinct_places.geography_key,
-        distinct_places.country_code,
-        coalesce(countries.country_name, distinct_places.country_code, 'Unknown') as country_name,
-        distinct_places.region,
-        distinct_places.city
-    from distinct_places
+        known_places.geography_key,
+        known_places.country_code,
+        coalesce(countries.country_name, known_places.country_code, 'Unknown') as country_name,
+        known_places.region,
+        known_places.city
+    from known_places
     left join countries
-        on distinct_places.country_code = countries.country_code
+        on known_places.country_code = countries.country_code
 
     union all
 

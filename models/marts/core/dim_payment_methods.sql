@@ -12,25 +12,23 @@ with
 
 payments as (
 
-    select * from {{ ref('int_payments_deduplicated') }}
+    {{ distinct_rows(ref('int_payments_deduplicated'), 'method') }}
 
 ),
 
 refunds as (
 
-    select * from {{ ref('stg_shop__refunds') }}
+    {{ distinct_rows(ref('stg_shop__refunds'), 'method') }}
 
 ),
 
 methods as (
 
     select method from payments
-    where method is not null
 
     union
 
     select lower(trim(method)) as method from refunds
-    where method is not null
 
 ),
 

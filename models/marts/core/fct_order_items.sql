@@ -7,7 +7,7 @@
         'entity': 'order', 'entity_column': 'order_id',
         'touches': {'customer': 'customer_key', 'product': 'product_key', 'day': ['order_date', 'first_refund_date']},
         'touched_also': [
-            "select order_id from {{ ref('int_order_lines_priced') }} where sku in {{ touched('sku', 'int_product_keys') }}",
+            "select order_id from {{ ref('int_order_lines_priced') }} where sku in {{ touched('sku_code', 'int_skus_owned') }}",
         ],
     },
     indexes=[
@@ -49,7 +49,7 @@ refund_lines as (
 
 skus as (
 
-    select * from {{ ref('int_product_keys') }}
+    select * from {{ ref('int_skus_owned') }}
 
 ),
 

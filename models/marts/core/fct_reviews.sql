@@ -7,7 +7,7 @@
         'entity': 'review', 'entity_column': 'review_id',
         'touches': {'customer': 'customer_key', 'product': ['product_key', 'product_id'], 'day': 'review_date'},
         'touched_also': [
-            "select review_id from {{ ref('stg_shop__reviews') }} where product_id in {{ touched('product', 'int_product_keys') }}",
+            "select review_id from {{ ref('stg_shop__reviews') }} where product_id in {{ touched('product', 'int_skus_owned') }}",
             "select review_id from {{ ref('stg_shop__reviews') }} where user_id in {{ touched('source') }}",
             "select review_id from {{ ref('stg_shop__reviews') }} where order_id in {{ touched('order') }}",
         ],
@@ -29,7 +29,7 @@ reviews as (
 
 skus as (
 
-    select * from {{ ref('int_product_keys') }}
+    select * from {{ ref('int_skus_owned') }}
 
 ),
 

@@ -7,6 +7,7 @@
         {'columns': ['user_id']},
         {'columns': ['order_no']},
         {'columns': ['placed_at']},
+        {'columns': ['device']},
         {'columns': ['_loaded_at']},
     ],
 ) }}

@@ -4,6 +4,7 @@
     meta={'element_position': 'position'},
     indexes=[
         {'columns': ['order_id', 'position'], 'unique': true},
+        {'columns': ['method']},
         {'columns': ['_loaded_at']},
     ],
 ) }}

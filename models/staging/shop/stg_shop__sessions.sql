@@ -6,6 +6,7 @@
         {'columns': ['visitor_id']},
         {'columns': ['user_id']},
         {'columns': ['started_at']},
+        {'columns': ['device']},
         {'columns': ['_loaded_at']},
     ],
 ) }}

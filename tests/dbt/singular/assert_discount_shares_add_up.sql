@@ -7,7 +7,9 @@ discounts as (
         order_id,
         sum(abs(amount)) as discount_amount
     from {{ ref('stg_shop__order_discounts') }}
-    where kind is distinct from 'shipping'
+    where
+        {{ is_tested('order', 'order_id') }}
+        and kind is distinct from 'shipping'
     group by order_id
 
 ),
@@ -25,6 +27,7 @@ lines as (
             end
         ) as discountable_amount
     from {{ ref('int_order_lines_priced') }}
+    where {{ is_tested('order', 'order_id') }}
     group by order_id
 
 )

@@ -24,6 +24,7 @@ ledger as (
         sum(case when entry_type not in ('tax', 'gift_card', 'test', 'total_difference') then amount else 0 end)
             as cm2_amount
     from {{ ref('fct_sales_ledger') }}
+    where {{ is_tested('order', 'order_id') }}
     group by order_id
 
 )
@@ -33,19 +34,22 @@ from {{ ref('fct_orders') }} as orders
 left join ledger
     on orders.order_id = ledger.order_id
 where
-    orders.gross_sales_amount <> coalesce(ledger.gross_sales_amount, 0)
-    or orders.discount_amount <> coalesce(ledger.discount_amount, 0)
-    or orders.returns_amount <> coalesce(ledger.returns_amount, 0)
-    or orders.net_sales_amount <> coalesce(ledger.net_sales_amount, 0)
-    or orders.shipping_amount <> coalesce(ledger.shipping_amount, 0)
-    or orders.tax_amount <> coalesce(ledger.tax_amount, 0)
-    or orders.adjustment_amount <> coalesce(ledger.adjustment_amount, 0)
-    or orders.gift_card_amount <> coalesce(ledger.gift_card_amount, 0)
-    or coalesce(orders.cogs_amount, 0) <> coalesce(ledger.cogs_amount, 0)
-    or orders.payment_fee_amount <> coalesce(ledger.payment_fee_amount, 0)
-    or orders.shipping_cost_amount <> coalesce(ledger.shipping_cost_amount, 0)
-    or orders.estimated_payment_fee_amount <> coalesce(ledger.estimated_payment_fee_amount, 0)
-    or orders.fulfilment_cost_amount <> coalesce(ledger.fulfilment_cost_amount, 0)
-    or orders.packaging_cost_amount <> coalesce(ledger.packaging_cost_amount, 0)
-    or orders.return_handling_cost_amount <> coalesce(ledger.return_handling_cost_amount, 0)
-    or orders.cm2_amount <> coalesce(ledger.cm2_amount, 0)
+    {{ is_tested('order', 'orders.order_id') }}
+    and (
+        orders.gross_sales_amount <> coalesce(ledger.gross_sales_amount, 0)
+        or orders.discount_amount <> coalesce(ledger.discount_amount, 0)
+        or orders.returns_amount <> coalesce(ledger.returns_amount, 0)
+        or orders.net_sales_amount <> coalesce(ledger.net_sales_amount, 0)
+        or orders.shipping_amount <> coalesce(ledger.shipping_amount, 0)
+        or orders.tax_amount <> coalesce(ledger.tax_amount, 0)
+        or orders.adjustment_amount <> coalesce(ledger.adjustment_amount, 0)
+        or orders.gift_card_amount <> coalesce(ledger.gift_card_amount, 0)
+        or coalesce(orders.cogs_amount, 0) <> coalesce(ledger.cogs_amount, 0)
+        or orders.payment_fee_amount <> coalesce(ledger.payment_fee_amount, 0)
+        or orders.shipping_cost_amount <> coalesce(ledger.shipping_cost_amount, 0)
+        or orders.estimated_payment_fee_amount <> coalesce(ledger.estimated_payment_fee_amount, 0)
+        or orders.fulfilment_cost_amount <> coalesce(ledger.fulfilment_cost_amount, 0)
+        or orders.packaging_cost_amount <> coalesce(ledger.packaging_cost_amount, 0)
+        or orders.return_handling_cost_amount <> coalesce(ledger.return_handling_cost_amount, 0)
+        or orders.cm2_amount <> coalesce(ledger.cm2_amount, 0)
+    )

@@ -10,6 +10,7 @@ lines as (
         sum(returns_amount) as returns_amount,
         sum(cogs_amount) as cogs_amount
     from {{ ref('fct_order_items') }}
+    where {{ is_tested('order', 'order_id') }}
     group by order_id
 
 ),
@@ -20,7 +21,9 @@ stray as (
         order_id,
         sum(goods_amount) as returns_amount
     from {{ ref('fct_refund_lines') }}
-    where is_line_unknown
+    where
+        {{ is_tested('order', 'order_id') }}
+        and is_line_unknown
     group by order_id
 
 )
@@ -32,7 +35,10 @@ left join lines
 left join stray
     on orders.order_id = stray.order_id
 where
-    orders.gross_sales_amount <> coalesce(lines.gross_sales_amount, 0)
-    or orders.discount_amount <> coalesce(lines.discount_amount, 0)
-    or orders.returns_amount <> coalesce(lines.returns_amount, 0) + coalesce(stray.returns_amount, 0)
-    or orders.cogs_amount is distinct from lines.cogs_amount
+    {{ is_tested('order', 'orders.order_id') }}
+    and (
+        orders.gross_sales_amount <> coalesce(lines.gross_sales_amount, 0)
+        or orders.discount_amount <> coalesce(lines.discount_amount, 0)
+        or orders.returns_amount <> coalesce(lines.returns_amount, 0) + coalesce(stray.returns_amount, 0)
+        or orders.cogs_amount is distinct from lines.cogs_amount
+    )

@@ -1,9 +1,25 @@
 -- Denormalising neither loses nor repeats a line's money.
+with
+
+items as (
+
+    select * from {{ ref('fct_order_items') }}
+    where {{ is_tested('order', 'order_id') }}
+
+),
+
+sales as (
+
+    select * from {{ ref('obt_sales') }}
+    where {{ is_tested('order', 'order_id') }}
+
+)
+
 select
     items.order_item_key,
     sales.order_item_key as sales_order_item_key
-from {{ ref('fct_order_items') }} as items
-full outer join {{ ref('obt_sales') }} as sales
+from items
+full outer join sales
     on items.order_item_key = sales.order_item_key
 where
     items.order_item_key is null

@@ -8,7 +8,8 @@ payments as (
         sum(presentment_amount) as paid_presentment
     from {{ ref('fct_payments') }}
     where
-        is_captured
+        {{ is_tested('order', 'order_id') }}
+        and is_captured
         and not is_duplicate
     group by order_id
 
@@ -19,5 +20,8 @@ from {{ ref('fct_orders') }} as orders
 left join payments
     on orders.order_id = payments.order_id
 where
-    orders.paid_amount
-    <> {{ to_store_currency('coalesce(payments.paid_presentment, 0)', 'orders.currency', 'orders.fx_rate') }}
+    {{ is_tested('order', 'orders.order_id') }}
+    and (
+        orders.paid_amount
+        <> {{ to_store_currency('coalesce(payments.paid_presentment, 0)', 'orders.currency', 'orders.fx_rate') }}
+    )

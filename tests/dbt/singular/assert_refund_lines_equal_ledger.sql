@@ -11,7 +11,9 @@ ledger as (
         -sum(case when entry_type = 'tax' then amount else 0 end) as tax_amount,
         sum(case when entry_type = 'cogs_return' then amount else 0 end) as restocked_cogs_amount
     from {{ ref('fct_sales_ledger') }}
-    where source_type = 'refund'
+    where
+        {{ is_tested('order', 'order_id') }}
+        and source_type = 'refund'
     group by order_id, event_date
 
 ),
@@ -26,6 +28,7 @@ lines as (
         sum(case when measure not in ('gift_card', 'test') then tax_amount else 0 end) as tax_amount,
         sum(coalesce(restocked_cogs_amount, 0)) as restocked_cogs_amount
     from {{ ref('fct_refund_lines') }}
+    where {{ is_tested('order', 'order_id') }}
     group by order_id, refund_date
 
 )

@@ -10,6 +10,7 @@ lines as (
         sum(case when measure = 'return' then 0 else goods_amount end) as other_lines_amount,
         sum(tax_amount) as tax_amount
     from {{ ref('fct_refund_lines') }}
+    where {{ is_tested('order', 'order_id') }}
     group by refund_key
 
 )
@@ -19,7 +20,10 @@ from {{ ref('fct_refunds') }} as refunds
 left join lines
     on refunds.refund_key = lines.refund_key
 where
-    refunds.returned_quantity <> coalesce(lines.returned_quantity, 0)
-    or refunds.goods_amount <> coalesce(lines.goods_amount, 0)
-    or refunds.other_lines_amount <> coalesce(lines.other_lines_amount, 0)
-    or refunds.tax_amount <> coalesce(lines.tax_amount, 0)
+    {{ is_tested('order', 'refunds.order_id') }}
+    and (
+        refunds.returned_quantity <> coalesce(lines.returned_quantity, 0)
+        or refunds.goods_amount <> coalesce(lines.goods_amount, 0)
+        or refunds.other_lines_amount <> coalesce(lines.other_lines_amount, 0)
+        or refunds.tax_amount <> coalesce(lines.tax_amount, 0)
+    )

@@ -64,6 +64,27 @@ sources:
     tables:
       - name: lines
 """
+TESTS = """
+version: 2
+models:
+  - name: orders
+    columns:
+      - name: customer
+        data_tests:
+          - not_null
+          - relationships:
+              arguments: {to: ref('customers'), field: customer}
+"""
+SAME_SUM = """
+    with sums as (
+        select order_id, amount from {{ ref('orders') }}
+        where {{ is_tested('order', 'order_id') }}
+        union all
+        select order_id, -amount from {{ ref('lines') }}
+        where {{ is_tested('order', 'order_id') }}
+    )
+    select order_id from sums group by order_id having sum(amount) <> 0
+"""
 SHOP = """
     drop schema if exists shop cascade;
     drop schema if exists ops cascade;
@@ -123,6 +144,7 @@ def project(
             path.unlink()
         (folder / "models").mkdir()
         (folder / "seeds").mkdir()
+        (folder / "tests/dbt").mkdir(parents=True)
         project_file = (ROOT / "dbt_project.yml").read_text().split("\nmodels:")[0]
         (folder / "dbt_project.yml").write_text(
             project_file + "\nmodels:\n  ledgerline:\n    +schema: marts\n"
@@ -134,6 +156,7 @@ def project(
         def fresh() -> Chain:
             files = {f"models/{model}.sql": sql for model, sql in MODELS.items()}
             files |= {"models/sources.yml": SOURCES, "seeds/rates.csv": "rate\n1\n"}
+            files |= {"models/tests.yml": TESTS, "tests/dbt/same_sum.sql": SAME_SUM}
             now = {name: (folder / name).read_text() for name in files if (folder / name).exists()}
             if now != files or not written:
                 for name, text in files.items():
@@ -219,7 +242,7 @@ def test_a_parent_built_from_nothing_touches_everything(chain: Chain) -> None:
     chain.rows("update marts.customers set amount = 1000")
     chain.dbt("run", "--select", "orders", "--full-refresh")
     assert chain.log() == {("orders", "*", "*")}
-    chain.dbt("run")
+    chain.dbt("build")
     assert chain.customers() == {"ann": (7, 2), "bob": (8, 1)}
     assert chain.log() == set()
 
@@ -233,19 +256,22 @@ def test_touches_are_kept_until_all_have_taken_them_over(chain: Chain) -> None:
     }
     assert {entry[2] for entry in chain.log() if entry[1] == "order"} == {"d5", "d6"}
     chain.dbt("run", "--select", "customers")
-    assert chain.log() == set()
     assert chain.customers()["cy"] == (32, 2)
+    # tests read them too
+    assert chain.log() != set()
+    chain.dbt("test")
+    assert chain.log() == set()
 
 
 def test_a_changed_seed_or_model_is_computed_anew(chain: Chain) -> None:
     (chain.folder / "seeds/rates.csv").write_text("rate\n10\n")
     chain.dbt("parse")
-    chain.dbt("build")
+    chain.dbt("build", "--exclude", "same_sum")
     assert chain.customers() == {"ann": (70, 2), "bob": (80, 1)}
     model = chain.folder / "models/customers.sql"
     model.write_text(model.read_text().replace("count(*)", "count(*) + 100"))
     chain.dbt("parse")
-    chain.dbt("build")
+    chain.dbt("build", "--exclude", "same_sum")
     assert chain.customers() == {"ann": (70, 102), "bob": (80, 101)}
 
 
@@ -256,6 +282,50 @@ def test_expansions_add_entities_of_other_kinds(chain: Chain) -> None:
     assert dict(chain.rows("select order_id, amount::int from marts.orders")) == {
         "a": 1000, "b": 4, "c": 1000,
     }  # fmt: skip
+
+
+def test_a_build_tests_what_was_written_since_the_tests_passed(chain: Chain) -> None:
+    chain.rows("update marts.orders set customer = null where order_id = 'b'")
+    chain.rows("insert into shop.lines values ('5', 'd', 'cy', 16)")
+    chain.dbt("build")
+    chain.dbt("build", "--vars", "test_scope: all", success=False)
+    chain.dbt("build")
+    chain.dbt("test", success=False)
+
+
+def test_a_test_that_failed_fails_until_it_is_mended(chain: Chain) -> None:
+    chain.rows("insert into shop.lines values ('5', 'd', null, 16)")
+    chain.dbt("build", success=False)
+    chain.rows("insert into shop.lines values ('6', 'e', 'bob', 16)")
+    chain.dbt("build", success=False)
+    chain.dbt("build", success=False)
+    chain.rows("update shop.lines set customer = 'cy' where order_id = 'd'")
+    chain.dbt("build")
+    assert chain.log() == set()
+
+
+def test_a_row_whose_parent_is_gone_is_found_though_it_did_not_change(chain: Chain) -> None:
+    chain.rows("delete from marts.customers where customer = 'ann'")
+    chain.dbt("build")
+    chain.rows("insert into ops.touched (model, entity, entity_id)"
+               " values ('customers', 'customer', 'ann')")  # fmt: skip
+    chain.dbt("build", success=False)
+
+
+def test_singular_tests_compare_touched_entities(chain: Chain) -> None:
+    chain.rows("update marts.orders set amount = 1000 where order_id = 'b'")
+    chain.dbt("build")
+    chain.rows("insert into ops.touched (model, entity, entity_id)"
+               " values ('orders', 'order', 'b')")  # fmt: skip
+    chain.dbt("build", success=False)
+    chain.dbt("build", success=False)
+
+
+def test_everything_is_tested_again_after_a_week(chain: Chain) -> None:
+    chain.rows("update marts.orders set customer = null where order_id = 'b'")
+    chain.dbt("build")
+    chain.rows("update ops.tested set all_at = all_at - interval '8 days'")
+    chain.dbt("build", success=False)
 
 
 def test_two_builds_at_once_lose_nothing_and_double_nothing(chain: Chain) -> None:

@@ -1,0 +1,1 @@
+"""What a build of the warehouse costs: from nothing, after a day, and as the shop grows."""

@@ -1,0 +1,65 @@
+{#
+    Which rows a generic test has to read: {'condition': SQL, empty for all of them, 'note': what
+    mark_tested reads when the test has passed}.
+#}
+{% macro test_scope(relation) -%}
+    {%- set everything = {'condition': '', 'note': ''} -%}
+    {%- if not execute or flags.WHICH not in ('build', 'test') or model.resource_type != 'test' -%}
+        {{- return(everything) -}}
+    {%- endif -%}
+    {%- set tested = graph.nodes.get(model.attached_node) -%}
+    {%- if not tested or not is_tracked(tested) or relation | string != tested.relation_name -%}
+        {{- return(everything) -}}
+    {%- endif -%}
+    {%- set states = test_states() -%}
+    {%- set own = states[tested.name] -%}
+    {%- set test_name = model.test_metadata.name -%}
+    {%- set arguments = model.test_metadata.kwargs -%}
+    {%- set pairs = touched_columns(tested.config) -%}
+    {%- set keys = unique_columns(tested) -%}
+    {%- set is_by_row = test_name in (
+            'not_null', 'accepted_values', 'accepted_range', 'expression_is_true', 'not_null_where',
+            'relationships', 'relationships_where'
+        )
+        or (test_name == 'unique_grain' and arguments.get('columns') | sort in keys)
+        or (test_name == 'unique' and [arguments.get('column_name')] in keys) -%}
+    {%- set rows = [] -%}
+    {%- set unknown = [] -%}
+    {%- if own['is_all'] or not is_by_row -%}
+        {%- do unknown.append(tested.name) -%}
+    {%- elif own['is_any'] and (tested.config.meta or {}).get('entity_column') or tested.config.incremental_strategy == 'by_document' -%}
+        {%- if own['is_any'] -%}
+            {%- do rows.append(
+                pairs[0][1] ~ ' in (' ~ touched_since(tested.name, pairs[0][0], own) ~ ')'
+            ) -%}
+        {%- endif -%}
+    {%- elif own['is_any'] -%}
+        {%- do unknown.append(tested.name) -%}
+    {%- endif -%}
+    {#- what a row points at may be gone though the row itself did not change -#}
+    {%- for name, state in states.items() if name != tested.name and state['is_any'] -%}
+        {%- set parent = state['node'] -%}
+        {%- set named = [] -%}
+        {%- for entity, column in touched_columns(parent.config) if column == arguments.get('field') -%}
+            {%- do named.append(entity) -%}
+        {%- endfor -%}
+        {%- if state['is_all'] or not named -%}
+            {%- do unknown.append(name) -%}
+        {%- else -%}
+            {%- do rows.append(
+                'cast(' ~ arguments['column_name'] ~ ' as ' ~ dbt.type_string() ~ ') in ('
+                ~ 'select gone.entity_id from (' ~ touched_since(name, named[0], state, as_text=true) ~ ') as gone'
+                ~ ' where not exists (select 1 from ' ~ parent.relation_name ~ ' as parents where cast(parents.'
+                ~ arguments['field'] ~ ' as ' ~ dbt.type_string() ~ ') = gone.entity_id))'
+            ) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- set note = [] -%}
+    {%- for name, state in states.items() -%}
+        {%- do note.append('/*tested:' ~ name ~ ':' ~ state['touch_id'] ~ (':all*/' if unknown else ':touched*/')) -%}
+    {%- endfor -%}
+    {{- return({
+        'condition': '' if unknown else (rows | join(' or ') or 'false'),
+        'note': note | join(' '),
+    }) -}}
+{%- endmacro %}
