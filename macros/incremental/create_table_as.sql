@@ -20,6 +20,21 @@
 
         insert into {{ touch_log('touched') }} (model, entity, entity_id)
         values ('{{ model.name }}', '*', '*');
+    {%- elif strategy == 'by_entity' and config.get('contract').enforced -%}
+        {#- with the types of the contract: a number is to be compared as it is stored -#}
+        {%- set rows = touched_rows_only(sql) -%}
+        {%- set names = model.columns.values() | map(attribute='name') | join(', ') %}
+        create temporary table {{ relation }} (
+            {%- for column in model.columns.values() %}
+            {{ column.name }} {{ column.data_type }}{{ ',' if not loop.last }}
+            {%- endfor %}
+        );
+
+        insert into {{ relation }} ({{ names }})
+        select {{ names }}
+        from (
+            {{ rows }}
+        ) as new_rows;
     {%- elif strategy == 'by_entity' -%}
         {{- dbt.postgres__create_table_as(temporary, relation, touched_rows_only(sql)) -}}
     {%- else -%}

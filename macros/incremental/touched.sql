@@ -1,6 +1,6 @@
 {% macro touched(entity, by=none) -%}
     (
-        select touched_keys.entity_id
+        select cast(touched_keys.entity_id as {{ entity_type(entity) }}) as entity_id
         from touched_keys
         where
             touched_keys.entity = '{{ entity }}'
