@@ -78,7 +78,7 @@ scored as (
 
     select
         aged.*,
-        {{ rfm_score('recency_days desc', 'as_of_date') }} as recency_score,
+        {{ rfm_score('recency_days desc nulls last', 'as_of_date') }} as recency_score,
         {{ rfm_score('order_days asc', 'as_of_date') }} as frequency_score,
         {{ rfm_score('monetary_amount asc', 'as_of_date') }} as monetary_score
     from aged

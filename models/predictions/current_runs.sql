@@ -13,7 +13,7 @@ ranked as (
         runs.*,
         row_number() over (
             partition by task
-            order by confirmed_at desc, scored_at desc, run_id asc
+            order by confirmed_at desc nulls last, scored_at desc nulls last, run_id asc
         ) as recency
     from runs
 

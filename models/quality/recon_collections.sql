@@ -36,7 +36,7 @@ last_runs as (
         finished_at,
         row_number() over (
             partition by collection
-            order by finished_at desc, batch_id desc
+            order by finished_at desc nulls last, batch_id desc nulls last
         ) as run_rank
     from load_runs
     where

@@ -67,7 +67,7 @@ ranked as (
         -- the earlier of two equal days
         row_number() over (
             partition by store_id, period_grain, period_start_date
-            order by total_sales_amount desc, metric_date asc
+            order by total_sales_amount desc nulls last, metric_date asc nulls last
         ) as day_rank,
         min(metric_date) over (partition by store_id, period_grain, period_start_date) as first_date,
         sum(total_sales_amount) over (partition by store_id, period_grain, period_start_date) as period_total_sales_amount

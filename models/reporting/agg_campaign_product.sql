@@ -76,7 +76,7 @@ ranked as (
         sum(net_sales_amount) over (partition by campaign_id, attribution_model) as campaign_net_sales_amount,
         row_number() over (
             partition by campaign_id, attribution_model
-            order by net_sales_amount desc, units desc, product_key asc
+            order by net_sales_amount desc nulls last, units desc nulls last, product_key asc
         ) as sales_rank
     from summed
 

@@ -300,17 +300,17 @@ windowed as (
         {% for days in average_windows -%}
         case
             when count(*) over (
-                partition by store_id order by metric_date asc rows between {{ days - 1 }} preceding and current row
+                partition by store_id order by metric_date asc nulls last rows between {{ days - 1 }} preceding and current row
             ) = {{ days }}
                 then avg(total_sales_amount) over (
-                    partition by store_id order by metric_date asc rows between {{ days - 1 }} preceding and current row
+                    partition by store_id order by metric_date asc nulls last rows between {{ days - 1 }} preceding and current row
                 )
         end as total_sales_{{ days }}d_avg,
         {% endfor -%}
         -- same weekday a year before: 52 whole weeks, possible because the calendar has no gaps
-        lag(total_sales_amount, 364) over (partition by store_id order by metric_date asc)
+        lag(total_sales_amount, 364) over (partition by store_id order by metric_date asc nulls last)
             as total_sales_aligned_prior_year,
-        lag(orders, 364) over (partition by store_id order by metric_date asc) as orders_aligned_prior_year
+        lag(orders, 364) over (partition by store_id order by metric_date asc nulls last) as orders_aligned_prior_year
     from derived
 
 ),

@@ -89,16 +89,16 @@ filled as (
         {% endfor -%}
         sum(coalesce(place_months.new_to_place_customers, 0)) over (
             partition by calendar.place_key
-            order by calendar.month_start_date asc
+            order by calendar.month_start_date asc nulls last
             rows between unbounded preceding and current row
         ) as customers_to_date,
         lag(place_months.total_sales_amount, 1) over (
             partition by calendar.place_key
-            order by calendar.month_start_date asc
+            order by calendar.month_start_date asc nulls last
         ) as total_sales_prior_month,
         lag(place_months.total_sales_amount, 12) over (
             partition by calendar.place_key
-            order by calendar.month_start_date asc
+            order by calendar.month_start_date asc nulls last
         ) as total_sales_prior_year
     from calendar
     left join place_months

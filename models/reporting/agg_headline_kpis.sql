@@ -46,7 +46,7 @@ best_dates as (
     select
         metric_date,
         total_sales_amount,
-        row_number() over (order by total_sales_amount desc, metric_date asc) as date_rank
+        row_number() over (order by total_sales_amount desc nulls last, metric_date asc nulls last) as date_rank
     from by_date
 
 ),
@@ -70,7 +70,7 @@ best_weekdays as (
     select
         day_name,
         mean_total_sales_amount,
-        row_number() over (order by mean_total_sales_amount desc, iso_day_of_week asc) as weekday_rank
+        row_number() over (order by mean_total_sales_amount desc nulls last, iso_day_of_week asc) as weekday_rank
     from by_weekday
 
 ),

@@ -194,7 +194,7 @@ parts as (
         *,
         row_number() over (
             partition by decomposition
-            order by abs(effect_amount) desc, segment asc
+            order by abs(effect_amount) desc nulls last, segment asc
         ) as part_rank
     from drivers
     where
@@ -254,7 +254,7 @@ paced as (
             order by
                 case target_source when 'plan' then 0 else 1 end asc,
                 case period_grain when 'month' then 0 when 'quarter' then 1 when 'year' then 2 else 3 end asc,
-                period_start_date desc,
+                period_start_date desc nulls last,
                 metric_name asc
         ) as pacing_rank
     from pacing
@@ -349,7 +349,7 @@ ranked_cohorts as (
 
     select
         *,
-        row_number() over (order by cohort_start_date desc) as cohort_rank
+        row_number() over (order by cohort_start_date desc nulls last) as cohort_rank
     from second_orders
     where
         horizon_days = 90
@@ -469,7 +469,7 @@ weighed as (
             partition by insight_type
             order by
                 case severity when 'critical' then 1 when 'warning' then 2 else 3 end asc,
-                impact_amount desc,
+                impact_amount desc nulls last,
                 subject asc
         ) as type_rank
     from findings
@@ -482,7 +482,7 @@ ranked as (
         *,
         -- the best of each type first, so that three insights tell three things
         row_number() over (
-            order by type_rank asc, severity_rank asc, impact_amount desc, insight_type asc, subject asc
+            order by type_rank asc, severity_rank asc, impact_amount desc nulls last, insight_type asc, subject asc
         ) as insight_rank
     from weighed
 

@@ -579,7 +579,7 @@ ranked as (
         metric_value - base_value as change_value,
         row_number() over (
             partition by comparison, metric_name, decomposition
-            order by abs(rounded_contribution) desc, driver asc, segment asc
+            order by abs(rounded_contribution) desc nulls last, driver asc, segment asc
         ) as driver_rank,
         sum(rounded_contribution) over (partition by comparison, metric_name, decomposition) as rounded_total
     from compared

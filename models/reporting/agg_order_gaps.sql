@@ -98,7 +98,7 @@ at_risk as (
         *,
         sum(reorders + censored) over (
             partition by gap_kind
-            order by gap_days desc
+            order by gap_days desc nulls last
             rows between unbounded preceding and current row
         ) as at_risk,
         sum(reorders) over (partition by gap_kind) as all_reorders,

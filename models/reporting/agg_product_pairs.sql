@@ -159,7 +159,7 @@ final as (
         cast(
             row_number() over (
                 partition by measured.product_key
-                order by measured.confidence desc, measured.lift desc, measured.other_product_key asc
+                order by measured.confidence desc nulls last, measured.lift desc nulls last, measured.other_product_key asc
             ) as {{ dbt.type_int() }}
         ) as pair_rank,
         products.product_id = others.product_id as is_same_product,

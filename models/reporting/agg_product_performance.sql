@@ -174,11 +174,11 @@ running as (
     select
         *,
         sum(review_count) over (
-            partition by product_id order by month_start_date asc
+            partition by product_id order by month_start_date asc nulls last
             rows between unbounded preceding and current row
         ) as review_count_to_date,
         sum(stars) over (
-            partition by product_id order by month_start_date asc
+            partition by product_id order by month_start_date asc nulls last
             rows between unbounded preceding and current row
         ) as stars_to_date,
         case

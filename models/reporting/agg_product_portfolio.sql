@@ -229,19 +229,19 @@ ranked as (
         sum(greatest(abc_revenue, 0)) over (partition by month_start_date) as abc_total,
         coalesce(sum(greatest(abc_revenue, 0)) over (
             partition by month_start_date
-            order by abc_revenue desc, product_id asc
+            order by abc_revenue desc nulls last, product_id asc
             rows between unbounded preceding and 1 preceding
         ), 0) as abc_before,
         row_number() over (
             partition by month_start_date
-            order by abc_revenue desc, product_id asc
+            order by abc_revenue desc nulls last, product_id asc
         ) as revenue_rank,
         sum(greatest(abc_revenue, 0)) over (partition by month_start_date, category) as category_total,
         sum(bcg_revenue) over (partition by month_start_date, category) as category_revenue,
         sum(bcg_prior_revenue) over (partition by month_start_date, category) as category_prior_revenue,
         row_number() over (
             partition by month_start_date, category
-            order by bcg_revenue desc, product_id asc
+            order by bcg_revenue desc nulls last, product_id asc
         ) as category_rank
     from weighed
 

@@ -67,7 +67,7 @@ final as (
         cast(
             row_number() over (
                 partition by store_id
-                order by mean_total_sales_amount desc, iso_day_of_week asc
+                order by mean_total_sales_amount desc nulls last, iso_day_of_week asc
             ) as {{ dbt.type_int() }}
         ) as weekday_rank
     from averaged

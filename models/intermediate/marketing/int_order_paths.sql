@@ -123,7 +123,7 @@ final as (
                 order by
                     case when marketing_channel = 'direct' then 1 else 0 end asc,
                     touched_at desc nulls last,
-                    touch_key desc
+                    touch_key desc nulls last
             ) as {{ dbt.type_int() }}
         ) as non_direct_rank,
         order_date,

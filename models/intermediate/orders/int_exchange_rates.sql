@@ -55,7 +55,7 @@ one_a_day as (
         rate,
         row_number() over (
             partition by currency, rate_date
-            order by is_inverted asc, rate desc
+            order by is_inverted asc, rate desc nulls last
         ) as rate_rank
     from both_ways
     where currency <> {{ store_currency() }}
@@ -69,7 +69,7 @@ final as (
         currency,
         rate as rate_to_store_currency,
         rate_date as valid_from,
-        lead(rate_date) over (partition by currency order by rate_date asc) as valid_until
+        lead(rate_date) over (partition by currency order by rate_date asc nulls last) as valid_until
     from one_a_day
     where rate_rank = 1
 

@@ -204,7 +204,7 @@ matched as (
         + coalesce(rules.rate, 0) * events.base_amount as exact_amount,
         row_number() over (
             partition by events.source_type, events.source_key, rules.cost_type
-            order by rules.specificity desc, rules.valid_from desc, rules.rule_id asc
+            order by rules.specificity desc nulls last, rules.valid_from desc nulls last, rules.rule_id asc
         ) as rule_rank
     from events
     inner join rules

@@ -25,7 +25,7 @@ one_a_moment as (
         cost,
         row_number() over (
             partition by product_id, changed_at
-            order by seq desc
+            order by seq desc nulls last
         ) as entry_rank
     from prices
     where
@@ -40,7 +40,7 @@ final as (
         product_id,
         cost as unit_cost,
         changed_at as valid_from,
-        lead(changed_at) over (partition by product_id order by changed_at asc) as valid_until
+        lead(changed_at) over (partition by product_id order by changed_at asc nulls last) as valid_until
     from one_a_moment
     where entry_rank = 1
 

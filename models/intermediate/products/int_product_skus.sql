@@ -65,7 +65,7 @@ last_seen as (
         currency,
         row_number() over (
             partition by product_id, sku
-            order by dbt_valid_from desc
+            order by dbt_valid_from desc nulls last
         ) as version_rank
     from snapshots
     where sku is not null
@@ -111,7 +111,7 @@ latest_prices as (
         cost,
         row_number() over (
             partition by product_id
-            order by changed_at desc nulls last, seq desc
+            order by changed_at desc nulls last, seq desc nulls last
         ) as price_rank
     from prices
 

@@ -47,7 +47,7 @@ matched as (
             partition by skus.sku
             order by
                 case when line_kinds.match_type = 'exact' then 0 else 1 end asc,
-                length(line_kinds.sku_pattern) desc,
+                length(line_kinds.sku_pattern) desc nulls last,
                 line_kinds.sku_pattern asc
         ) as match_rank
     from skus

@@ -50,7 +50,7 @@ final as (
         cast(
             row_number() over (
                 partition by customer_key
-                order by orders desc, demand_amount desc, category asc
+                order by orders desc nulls last, demand_amount desc nulls last, category asc
             ) as {{ dbt.type_int() }}
         ) as category_rank,
         cast(orders as {{ dbt.type_int() }}) as orders,

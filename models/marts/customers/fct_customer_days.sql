@@ -107,14 +107,14 @@ states as (
         max(order_date) over until_now as last_order_date,
         max(order_date) over (
             partition by customer_key
-            order by activity_date asc
+            order by activity_date asc nulls last
             rows between unbounded preceding and 1 preceding
         ) as previous_order_date
     from joined
     window
         until_now as (
             partition by customer_key
-            order by activity_date asc
+            order by activity_date asc nulls last
             rows between unbounded preceding and current row
         )
 

@@ -63,7 +63,7 @@ ranked_categories as (
         category,
         row_number() over (
             partition by order_id
-            order by demand_amount desc, category asc
+            order by demand_amount desc nulls last, category asc
         ) as category_rank,
         sum(demand_amount) over (partition by order_id) as demand_amount,
         sum(costed_demand_amount) over (partition by order_id) as costed_demand_amount

@@ -16,7 +16,7 @@ days as (
         *,
         lead(activity_date) over (
             partition by customer_key
-            order by activity_date asc
+            order by activity_date asc nulls last
         ) as next_activity_date
     from {{ ref('fct_customer_days') }}
     where first_order_date is not null
@@ -104,10 +104,10 @@ scored as (
 
     select
         windowed.*,
-        {{ rfm_score('recency_days desc', 'month_start_date') }} as recency_score,
+        {{ rfm_score('recency_days desc nulls last', 'month_start_date') }} as recency_score,
         {{ rfm_score('order_days asc', 'month_start_date') }} as frequency_score,
         {{ rfm_score('monetary_amount asc', 'month_start_date') }} as monetary_score,
-        {{ rfm_score('recency_days desc', 'month_start_date, is_in_window') }} as window_recency_score,
+        {{ rfm_score('recency_days desc nulls last', 'month_start_date, is_in_window') }} as window_recency_score,
         {{ rfm_score('window_order_days asc', 'month_start_date, is_in_window') }} as window_frequency_score,
         {{ rfm_score('window_monetary_amount asc', 'month_start_date, is_in_window') }} as window_monetary_score
     from windowed
@@ -145,11 +145,11 @@ named as (
         window_codes.rfm_segment as window_rfm_segment,
         lag(codes.rfm_segment) over (
             partition by coded.customer_key
-            order by coded.month_start_date asc
+            order by coded.month_start_date asc nulls last
         ) as previous_rfm_segment,
         lag(coded.lifecycle_stage) over (
             partition by coded.customer_key
-            order by coded.month_start_date asc
+            order by coded.month_start_date asc nulls last
         ) as previous_lifecycle_stage
     from coded
     left join codes

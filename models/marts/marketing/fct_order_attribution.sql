@@ -129,7 +129,7 @@ earning as (
         *,
         row_number() over (
             partition by order_id, attribution_model
-            order by touch_position desc
+            order by touch_position desc nulls last
         ) as rank_from_last,
         sum(credit) over (partition by order_id, attribution_model) as credits
     from rounded

@@ -110,16 +110,16 @@ balanced as (
         months.location_key,
         months.opening_on_hand
         + sum(changes.net_quantity) over (
-            partition by changes.stock_month order by changes.event_date asc
+            partition by changes.stock_month order by changes.event_date asc nulls last
             rows between unbounded preceding and current row
         ) as on_hand,
         months.opening_incoming
         + sum(changes.incoming_quantity) over (
-            partition by changes.stock_month order by changes.event_date asc
+            partition by changes.stock_month order by changes.event_date asc nulls last
             rows between unbounded preceding and current row
         ) as incoming,
         coalesce(
-            lead(changes.event_date) over (partition by changes.stock_month order by changes.event_date asc),
+            lead(changes.event_date) over (partition by changes.stock_month order by changes.event_date asc nulls last),
             months.next_event_date
         ) as valid_until
     from changes

@@ -97,14 +97,14 @@ balanced as (
     select
         *,
         sum(net_quantity) over (
-            partition by stock_item_key order by first_event_date asc
+            partition by stock_item_key order by first_event_date asc nulls last
             rows between unbounded preceding and current row
         ) as closing_on_hand,
         sum(incoming_quantity) over (
-            partition by stock_item_key order by first_event_date asc
+            partition by stock_item_key order by first_event_date asc nulls last
             rows between unbounded preceding and current row
         ) as closing_incoming,
-        lead(first_event_date) over (partition by stock_item_key order by first_event_date asc) as next_event_date
+        lead(first_event_date) over (partition by stock_item_key order by first_event_date asc nulls last) as next_event_date
     from months
 
 ),

@@ -62,7 +62,7 @@ ranked as (
         location_key,
         sum(units) over (partition by order_id) as units,
         count(*) over (partition by order_id) as location_count,
-        row_number() over (partition by order_id order by units desc, location_key asc) as location_rank
+        row_number() over (partition by order_id order by units desc nulls last, location_key asc) as location_rank
     from taken
 
 ),

@@ -38,7 +38,7 @@ one_price_a_moment as (
         changed_at,
         row_number() over (
             partition by product_id, changed_at
-            order by seq desc
+            order by seq desc nulls last
         ) as entry_rank
     from prices
     where
@@ -53,7 +53,7 @@ price_stretches as (
         product_id,
         price,
         changed_at as valid_from,
-        lead(changed_at) over (partition by product_id order by changed_at asc) as valid_until
+        lead(changed_at) over (partition by product_id order by changed_at asc nulls last) as valid_until
     from one_price_a_moment
     where entry_rank = 1
 

@@ -33,6 +33,17 @@ NOT_PORTABLE = {
     r"\bgen_random_uuid\b": "gen_random_uuid",
     r"\b(current_date|now\s*\(\))": "the day on which it is built: use as_of_date()",
     r"\bilike\b": "ilike",
+    r"\"": "double quotes: a text elsewhere",
+    r"\binterval\s": "an interval literal: use dbt.dateadd",
+    r"\b(date|timestamp)\s+''": "a date literal: cast it",
+    r"\b(?!\w+_to_date)\w+_date\s*-\s*(?!\d)|\b\w+_at\s*-\s": "date - date: use dbt.datediff",
+    r"\bcount\s*\([^()]*\)\s*/|\b\d+\s*/\s*\d+\b": "a division of whole numbers",
+    r"(?<=[\w)])\s+desc\b(?!\s+nulls)|\b\w+_(at|date)\s+asc\b(?!\s+nulls)": "order without nulls",
+    r"\b(regexp_\w+|similar\s+to|strpos|initcap|date_part|make_interval)\b": "a function",
+    r"\b(array_agg|bool_and|bool_or)\s*\(": "an aggregate of Postgres",
+    r"\bas\s+(text|bigint|int|integer|float|double precision|boolean|timestamptz?)\s*\)": "a type",
+    r"\b(lateral|qualify|returning|natural\s+join)\b|\busing\s*\(": "a clause not all have",
+    r"[%^]": "an operator of Postgres: mod(), power()",
 }
 SQL_FILES = [
     path
@@ -95,6 +106,17 @@ def test_the_lint_sees_what_it_bans():
     }
     assert {"a cast as ::", "a JSON operator", "string_agg", "at time zone"} <= hits
     assert "a regular-expression operator" in hits
+    for line, name in {
+        'select a as "b" from c': "double quotes: a text elsewhere",
+        "select first_date - last_date from a": "date - date: use dbt.datediff",
+        "select count(*) / count(a) from b": "a division of whole numbers",
+        "row_number() over (order by a desc)": "order without nulls",
+        "row_number() over (order by paid_at asc)": "order without nulls",
+        "select cast(a as int)": "a type",
+        "select 5 % 2": "an operator of Postgres: mod(), power()",
+    }.items():
+        [pattern] = [known for known, what in NOT_PORTABLE.items() if what == name]
+        assert re.search(pattern, without_comments(line), re.I), line
 
 
 def test_data_tests_is_the_key():
@@ -135,7 +157,7 @@ def test_names_say_the_layer(models):
 
 
 def test_compatibility_views_are_named_after_their_system_and_table(models):
-    """compat_<system>__<table> in compat/<system>/ is the view <table> in the system's own schema."""
+    """compat_<system>__<table> in compat/<system>/ is <table> in the system's own schema."""
     wrong = [
         model.name
         for model in models
