@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import orjson
 import pytest
 
 from serving import catalogue_pages
@@ -59,6 +60,23 @@ def test_what_shows_costs_says_so(store: MetricStore) -> None:
                 read |= words & store.catalogue.cost_columns.get(table, set())
         costs = {"cogs", "payment_fees", "shipping_costs", "variable_costs"} & set(metric.leaves)
         assert bool(metric.meta.get("finance")) >= bool(read or costs), (name, read)
+
+
+def test_metricflow_finds_nothing_wrong(store: MetricStore) -> None:
+    """As `mf validate-configs` does, without its start-up."""
+    from metricflow_semantic_interfaces.validations.semantic_manifest_validator import (
+        SemanticManifestValidator,
+    )
+    from metricflow_semantics.model.dbt_manifest_parser import (
+        parse_manifest_from_dbt_generated_manifest,
+    )
+
+    manifest = parse_manifest_from_dbt_generated_manifest(
+        orjson.dumps(store.catalogue.raw).decode()
+    )
+    found = SemanticManifestValidator().validate_semantic_manifest(manifest)
+    assert not found.has_blocking_issues
+    assert [issue.message for issue in (*found.errors, *found.future_errors, *found.warnings)] == []
 
 
 def test_no_bare_mer(store: MetricStore) -> None:
