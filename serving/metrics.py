@@ -342,20 +342,15 @@ class MetricStore:
         with self._lock:
             if self._trust and time.monotonic() - self._trust[0] < _TRUST_SECONDS:
                 return self._trust[1]
-        clock = self._run("select as_of_date, last_loaded_at from semantic.sem_store_clock", {})
-        if not clock or clock[0]["as_of_date"] is None:
+        found = self._run("select * from semantic.sem_trust", {})
+        if not found or found[0]["as_of_date"] is None:
             raise MetricError("the warehouse holds no complete day yet: run `make refresh`")
-        proof = self._run(
-            "select count(*) as checks, count(*) filter (where not is_reconciled) as gaps from ("
-            "select is_reconciled from quality.recon_collections union all "
-            "select is_reconciled from quality.recon_money) as compared",
-            {},
-        )[0]
+        stamp = found[0]
         trust = Trust(
-            is_reconciled=proof["gaps"] == 0 if proof["checks"] else None,
-            gaps=proof["gaps"],
-            as_of=clock[0]["as_of_date"],
-            loaded_at=clock[0]["last_loaded_at"],
+            is_reconciled=stamp["gaps"] == 0 if stamp["comparisons"] else None,
+            gaps=stamp["gaps"],
+            as_of=stamp["as_of_date"],
+            loaded_at=stamp["last_loaded_at"],
         )
         with self._lock:
             self._trust = (time.monotonic(), trust)

@@ -109,6 +109,9 @@ class Catalogue:
 
     def __init__(self, semantic_manifest: bytes, manifest: Mapping[str, Any]) -> None:
         self.raw = orjson.loads(semantic_manifest)
+        # dbt's order is that of its parsing, a part or the whole: statements must not depend on it
+        for kind in ("semantic_models", "metrics"):
+            self.raw[kind].sort(key=lambda each: each["name"])
         self._relations = {
             node["name"]: (node["schema"], node["alias"])
             for node in manifest["nodes"].values()
@@ -279,11 +282,12 @@ class Catalogue:
     @cached_property
     def dimensions(self) -> dict[str, Dimension]:
         """Every dimension by name; the same name means the same thing everywhere."""
-        return {
-            name: dimension
-            for model in self.models.values()
-            for name, dimension in sorted(model.dimensions.items())
-        }
+        found: dict[str, Dimension] = {}
+        # in the words of the orders where they have it
+        for model in sorted(self.models.values(), key=lambda each: each.name != "orders"):
+            for name, dimension in model.dimensions.items():
+                found.setdefault(name, dimension)
+        return found
 
     # --- manifests for MetricFlow ---------------------------------------------------------------
 
