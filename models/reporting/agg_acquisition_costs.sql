@@ -30,11 +30,9 @@ overheads as (
 
     select
         overhead_month as month_start_date,
-        sum(overhead_amount) as marketing_overhead_amount
+        sum(overhead_amount) as overhead_amount
     from {{ ref('fct_overheads') }}
-    where
-        lower(overhead) like 'marketing%'
-        and {{ is_touched('overhead_month') }}
+    where {{ is_touched('overhead_month') }}
     group by overhead_month
 
 ),
@@ -62,7 +60,7 @@ final as (
         summed.attribution_model,
         cast(summed.spend_amount as {{ type_money() }}) as spend_amount,
         cast(summed.paid_spend_amount as {{ type_money() }}) as paid_spend_amount,
-        cast(coalesce(overheads.marketing_overhead_amount, 0) as {{ type_money() }}) as marketing_overhead_amount,
+        cast(coalesce(overheads.overhead_amount, 0) as {{ type_money() }}) as overhead_amount,
         cast(summed.orders as numeric(20, 6)) as orders,
         cast(summed.new_customers as numeric(20, 6)) as new_customers,
         cast(summed.paid_new_customers as numeric(20, 6)) as paid_new_customers,
@@ -70,7 +68,7 @@ final as (
         cast(summed.new_customer_revenue_amount as {{ type_money() }}) as new_customer_revenue_amount,
         {{ ratio('summed.spend_amount', 'summed.new_customers') }} as blended_cac,
         {{ ratio('summed.paid_spend_amount', 'summed.paid_new_customers') }} as paid_cac,
-        {{ ratio('summed.spend_amount + coalesce(overheads.marketing_overhead_amount, 0)', 'summed.new_customers') }}
+        {{ ratio('summed.spend_amount + coalesce(overheads.overhead_amount, 0)', 'summed.new_customers') }}
             as fully_loaded_cac,
         {{ ratio('summed.spend_amount', 'summed.orders') }} as cpo,
         {{ ratio('summed.revenue_amount', 'summed.spend_amount') }} as blended_roas,

@@ -184,7 +184,7 @@ final as (
         cm3_amount,
         demand_amount,
         costed_demand_amount,
-        {{ ratio('session_orders', 'sessions') }} as conversion_rate,
+        {{ ratio('converting_sessions', 'sessions') }} as conversion_rate,
         {{ ratio('costed_demand_amount', 'demand_amount') }} as cost_coverage,
         {{ ratio('cm2_amount - spend_amount', 'spend_amount') }} as roi_on_cm2,
         {{ ratio('revenue_amount - spend_amount', 'spend_amount') }} as roi_on_revenue,

@@ -232,7 +232,7 @@ final as (
         cast(open_funnel.cart_and_purchase_sessions as {{ dbt.type_int() }}) as cart_and_purchase_sessions,
         cast(open_funnel.checkout_and_purchase_sessions as {{ dbt.type_int() }}) as checkout_and_purchase_sessions,
         cast(open_funnel.revenue_amount as {{ type_money() }}) as revenue_amount,
-        {{ ratio('open_funnel.orders', 'open_funnel.sessions') }} as conversion_rate,
+        {{ ratio('open_funnel.converting_sessions', 'open_funnel.sessions') }} as conversion_rate,
         {{ ratio('open_funnel.buyers', 'open_funnel.visitors') }} as buyer_rate,
         {{ ratio('open_funnel.open_add_to_cart_sessions - open_funnel.cart_and_purchase_sessions', 'open_funnel.open_add_to_cart_sessions') }}
             as cart_abandonment_rate,

@@ -9,10 +9,14 @@
         'touches': {'session': 'session_id', 'visitor': 'visitor_key', 'identity': 'identity_id'},
         'touched_also': [
             "select event_id from {{ this }} where campaign_id in {{ touched('campaign') }}",
-            "select event_id from {{ this }} where currency in {{ touched('currency') }}",
+            "select event_id from {{ this }} where rate_key in {{ touched('rate') }}",
+            """
+            select event_id from {{ this }}
+            where is_rate_unknown and exists (select 1 from {{ touched('rate') }} as rates)
+            """,
         ],
     },
-    indexes=[{'columns': ['event_id']}, {'columns': ['session_id']}, {'columns': ['visitor_key']}, {'columns': ['identity_id']}, {'columns': ['campaign_id']}, {'columns': ['touch_key']}],
+    indexes=[{'columns': ['event_id']}, {'columns': ['session_id']}, {'columns': ['visitor_key']}, {'columns': ['identity_id']}, {'columns': ['campaign_id']}, {'columns': ['touch_key']}, {'columns': ['rate_key']}],
 ) }}
 
 with
@@ -58,6 +62,7 @@ joined as (
         events.*,
         coalesce(campaigns.marketing_channel, 'other') as marketing_channel,
         coalesce(campaigns.currency, {{ store_currency() }}) as currency,
+        rates.rate_key,
         case
             when coalesce(campaigns.currency, {{ store_currency() }}) = {{ store_currency() }} then 1
             else rates.rate_to_store_currency
@@ -87,7 +92,9 @@ final as (
         device,
         country_code,
         currency,
+        rate_key,
         {{ to_store_currency('coalesce(cost, 0)') }} as cost_amount,
+        fx_rate is null as is_rate_unknown,
         event_date,
         event_at
     from joined

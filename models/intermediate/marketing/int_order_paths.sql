@@ -8,7 +8,9 @@
         'entity': 'order',
         'entity_column': 'order_id',
         'touches': {'person': 'customer_key'},
-        'touched_also': ["select order_id from {{ this }} where customer_key in {{ touched('customer') }}"],
+        'touched_also': [
+            "select order_id from {{ this }} where customer_key in {{ touched('customer', 'int_touchpoints') }}",
+        ],
     },
     indexes=[{'columns': ['order_id']}, {'columns': ['customer_key']}, {'columns': ['order_month']}],
 ) }}

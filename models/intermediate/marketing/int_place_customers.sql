@@ -7,7 +7,6 @@
         'entity': 'customer',
         'entity_column': 'customer_key',
         'touches': {'month': 'first_month'},
-        'untracked': {'int_order_places': 'where an order goes is part of the order, which is tracked'},
     },
     indexes=[{'columns': ['customer_key']}, {'columns': ['first_month']}],
 ) }}

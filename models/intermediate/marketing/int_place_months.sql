@@ -12,7 +12,6 @@
         ],
         'untracked': {
             'dim_date': 'what is read of a day never changes',
-            'int_order_places': 'where an order goes is part of the order, which is tracked',
         },
     },
     indexes=[{'columns': ['month_start_date']}],

@@ -28,7 +28,6 @@
             select touch_key from {{ ref('int_campaign_events_priced') }}
             where identity_id in {{ touched('identity') }}
             """,
-            "select touch_key from {{ this }} where customer_key in {{ touched('customer') }}",
         ],
     },
     indexes=[{'columns': ['touch_key']}, {'columns': ['customer_key']}, {'columns': ['person_key']}],
