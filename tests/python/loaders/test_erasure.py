@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +20,7 @@ import psycopg
 import pymongo
 import pytest
 from bson import Decimal128, ObjectId
+from conftest import Warehouse
 from databases import create_database, drop_database
 from psycopg import sql
 
@@ -168,16 +168,15 @@ def template(servers: Settings) -> Iterator[Settings]:
 
 
 @pytest.fixture
-def loaded(warehouse: Any, template: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def loaded(template: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Warehouse]:
     """A copy of the loaded warehouse; the source is shared, nobody changes it."""
     name = f"{template.postgres_db}_{secrets.token_hex(4)}"
     create_database(template, name, template.postgres_db)
     monkeypatch.setenv("POSTGRES_DB", name)
     monkeypatch.setenv("MONGODB_DATABASE", template.mongodb_database)
     with open_postgres(Settings(), autocommit=True) as conn:
-        copy = replace(warehouse, settings=Settings(), conn=conn)
         assert {word for _, word in everywhere(conn, PERSONAL)} == set(PERSONAL)
-        yield copy
+        yield Warehouse(Settings(), conn)
     drop_database(template, name)
 
 

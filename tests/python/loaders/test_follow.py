@@ -933,7 +933,7 @@ def test_killed_again_and_again_with_a_writer_at_work(warehouse, shop):
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        for kill in range(6):
+        for kill in range(4):
             process = command()
             token = saved(warehouse)
             if kill % 2:  # else it is killed wherever it is

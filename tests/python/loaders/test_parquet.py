@@ -528,5 +528,5 @@ def test_duckdb_reads_it(shop, lake):
             order by _id, _loaded_at desc, _batch_id desc)
         where _deleted_at is null
         """
-    ).fetchone()
-    assert found == (18,)
+    ).fetchall()
+    assert found == [(18,)]

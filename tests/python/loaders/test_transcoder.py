@@ -84,7 +84,7 @@ documents = st.dictionaries(keys | st.just("updated_at"), values, max_size=8)
 
 
 @in_c
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(documents, max_size=4))
 def test_c_writes_what_is_read_to_the_letter(members):
     originals = [bson.encode({"_id": n} | {**one, "_id": n}) for n, one in enumerate(members)]
@@ -147,7 +147,7 @@ def test_ids_of_many_kinds_are_for_it():
 
 
 @in_c
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(
     st.floats(-1e14, 1e14)
     | st.floats(-1e-3, 1e-3)
