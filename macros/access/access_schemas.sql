@@ -3,7 +3,7 @@
         'ledgerline_reader': [
             'core', 'finance', 'customers', 'products', 'marketing', 'operations',
             'reporting', 'predictions', 'quality', 'semantic',
-            'bi', 'production', 'warehouse', 'sales_analytics',
+            'bi', 'production', 'warehouse', 'sales_analytics', 'staging',
         ],
         'ledgerline_finance': ['reference'],
         'ledgerline_pii': ['staging'],
