@@ -19,7 +19,12 @@ from shop import ledgerline
 
 from loaders.settings import Settings
 
-pytestmark = [pytest.mark.servers, pytest.mark.dbt, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.dbt,
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),  # ten loads and builds
+]
 
 SCHEMAS = (
     "staging", "intermediate", "core", "finance", "customers", "products", "marketing",
