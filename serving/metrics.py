@@ -437,9 +437,15 @@ class MetricStore:
 
     # --- from a question to SQL -----------------------------------------------------------------
 
-    def _part(self, question: Question, model: str, leaves: tuple[str, ...]) -> _Part:
+    def _part(
+        self,
+        question: Question,
+        model: str,
+        leaves: tuple[str, ...],
+        dimensions: tuple[str, ...],
+    ) -> _Part:
         """Where to read a model's leaves: the first roll-up that suffices, else the facts."""
-        asked = {*question.dimensions, *(each.dimension for each in question.filters)}
+        asked = {*dimensions, *(each.dimension for each in question.filters)}
         metrics = [self.catalogue.metrics[leaf] for leaf in leaves]
         needed = asked.union(*(metric.filter_dimensions for metric in metrics))
         measures = {measure for metric in metrics for measure in metric.measures}
@@ -500,7 +506,8 @@ class MetricStore:
         grain = None if is_total else question.grain
         dimensions = () if is_total else tuple(dict.fromkeys(question.dimensions))
         parts = [
-            self._part(question, model, leaves) for model, leaves in self._leaves(metrics).items()
+            self._part(question, model, leaves, dimensions)
+            for model, leaves in self._leaves(metrics).items()
         ]
         keys = [*dimensions] + ([grain] if grain else [])
         leaves = [leaf for part in parts for leaf in part.leaves]
