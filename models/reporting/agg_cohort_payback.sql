@@ -13,7 +13,7 @@ orders as (
 
 spend as (
 
-    select * from {{ ref('int_campaign_days_converted') }}
+    select * from {{ ref('fct_campaign_spend_daily') }}
 
 ),
 

@@ -2,6 +2,26 @@
 --
 -- People are counted in each period, since they cannot be added up over periods. Sales are on the event
 -- basis: a refund stands in its own period, under new or returning as its order does.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['period_key'],
+    meta={
+        'entity': 'year',
+        'entity_column': 'year_start_date',
+        'touched_also': [
+            'select {{ dbt.date_trunc("year", "cast(days.entity_id as date)") }} from {{ touched("day") }} as days',
+            'select {{ dbt.date_trunc("year", "order_date") }} from {{ ref("fct_orders") }}'
+            ' where order_id in {{ touched("order") }}',
+            'select {{ dbt.date_trunc("year", "event_date") }} from {{ ref("fct_sales_ledger") }}'
+            ' where order_id in {{ touched("order") }}',
+            'select {{ dbt.date_trunc("year", as_of_date()) }}',
+            'select {{ dbt.date_trunc("year", "max(periods.period_start_date)") }} from {{ this }} as periods',
+        ],
+        'untracked': {'int_store_clock': 'the year that goes on is among the touched ones'},
+    },
+) }}
+
 {% set grains = ['month', 'quarter', 'year'] %}
 
 with
@@ -12,6 +32,7 @@ orders as (
     where
         is_countable
         and order_date <= {{ as_of_date() }}
+        and {{ is_touched("cast(" ~ dbt.date_trunc('year', 'order_date') ~ " as date)") }}
 
 ),
 
@@ -22,10 +43,23 @@ ledger as (
         is_countable
         and entry_type in ('sale', 'discount', 'return', 'shipping', 'tax')
         and event_date <= {{ as_of_date() }}
+        and {{ is_touched("cast(" ~ dbt.date_trunc('year', 'event_date') ~ " as date)") }}
 
 ),
 
--- the order decides, also for the refunds that it gets later
+order_kinds as (
+
+    select
+        order_id,
+        is_new_customer
+    from {{ ref('fct_orders') }}
+    where
+        is_countable
+        and is_new_customer is not null
+
+),
+
+-- the order decides, also for the refunds that it gets later, in another year as well
 entries as (
 
     select
@@ -33,13 +67,13 @@ entries as (
         ledger.entry_type,
         ledger.amount,
         case
-            when orders.is_new_customer then 'new'
-            when not orders.is_new_customer then 'returning'
+            when order_kinds.is_new_customer then 'new'
+            when not order_kinds.is_new_customer then 'returning'
             else 'unknown'
         end as customer_kind
     from ledger
-    left join orders
-        on ledger.order_id = orders.order_id
+    left join order_kinds
+        on ledger.order_id = order_kinds.order_id
 
 ),
 
@@ -209,7 +243,8 @@ final as (
         {% endfor -%}
         period_end_date <= {{ as_of_date() }} as is_complete,
         period_start_date,
-        period_end_date
+        period_end_date,
+        cast({{ dbt.date_trunc('year', 'period_start_date') }} as date) as year_start_date
     from joined
 
 )

@@ -1,10 +1,18 @@
 -- One row per month, way of segmenting, segment a month before and segment at the month's end: how many
 -- people moved or stayed.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['migration_key'],
+    meta={'entity': 'month', 'entity_column': 'month_start_date'},
+) }}
+
 with
 
 states as (
 
     select * from {{ ref('fct_customer_snapshot') }}
+    where {{ is_touched('month_start_date') }}
 
 ),
 

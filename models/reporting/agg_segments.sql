@@ -1,5 +1,23 @@
 -- One row per month, way of segmenting and segment: how many people stood in it at the month's end, what
 -- they brought, and how many of them ordered again.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['segment_month_key'],
+    meta={
+        'entity': 'month',
+        'entity_column': 'month_start_date',
+        'touched_also': [
+            '{% for back in range(1, var("churn_horizon_days", 90) // 28 + 2) %}'
+            '{{ " union all " if not loop.first }}'
+            'select {{ dbt.dateadd("month", -back, "cast(months.entity_id as date)") }} from {{ touched("month") }} as months'
+            '{% endfor %}',
+            '{{ customer_months_since("(select " ~ dbt.dateadd("day", 1 - var("churn_horizon_days", 90), "max(states.snapshot_date)") ~ " from " ~ this ~ " as states)") }}',
+        ],
+        'untracked': {'int_store_clock': 'the months whose horizon was not over are among the touched ones'},
+    },
+) }}
+
 {% set horizon = var('churn_horizon_days', 90) %}
 {% set schemes = {'rfm': 'rfm_segment', 'shopify': 'shopify_group', 'lifecycle': 'lifecycle_stage'} %}
 
@@ -8,6 +26,7 @@ with
 states as (
 
     select * from {{ ref('fct_customer_snapshot') }}
+    where {{ is_touched('month_start_date') }}
 
 ),
 
@@ -21,7 +40,9 @@ days as (
 orders as (
 
     select * from {{ ref('fct_customer_orders') }}
-    where order_date <= {{ as_of_date() }}
+    where
+        order_date <= {{ as_of_date() }}
+        and {{ is_touched('month_start_date') }}
 
 ),
 
@@ -38,11 +59,12 @@ day_months as (
 
     select
         customer_key,
-        cast({{ dbt.date_trunc('month', 'activity_date') }} as date) as month_start_date,
+        month_start_date,
         sum(orders) as orders,
         sum(demand_amount - returns_amount) as net_sales_amount
     from days
-    group by customer_key, cast({{ dbt.date_trunc('month', 'activity_date') }} as date)
+    where {{ is_touched('month_start_date') }}
+    group by customer_key, month_start_date
 
 ),
 
@@ -50,12 +72,29 @@ order_months as (
 
     select
         customer_key,
-        cast({{ dbt.date_trunc('month', 'order_date') }} as date) as month_start_date,
+        month_start_date,
         sum(cm2_amount) as cm2_amount,
         sum(demand_amount) as demand_amount,
         sum(costed_demand_amount) as costed_demand_amount
     from orders
-    group by customer_key, cast({{ dbt.date_trunc('month', 'order_date') }} as date)
+    group by customer_key, month_start_date
+
+),
+
+-- the months at whose end an order may have been within the horizon
+order_days as (
+
+    {% for back in range(1, horizon // 28 + 2) -%}
+    select
+        customer_key,
+        activity_date,
+        cast({{ dbt.dateadd('month', -back, 'month_start_date') }} as date) as month_start_date
+    from days
+    where has_order
+    {% if not loop.last -%}
+    union all
+    {% endif %}
+    {%- endfor %}
 
 ),
 
@@ -64,13 +103,13 @@ retained as (
 
     select distinct
         month_ends.month_start_date,
-        days.customer_key
+        order_days.customer_key
     from month_ends
-    inner join days
-        on
-            days.has_order
-            and month_ends.snapshot_date < days.activity_date
-            and {{ dbt.dateadd('day', horizon, 'month_ends.snapshot_date') }} >= days.activity_date
+    inner join order_days
+        on month_ends.month_start_date = order_days.month_start_date
+    where
+        month_ends.snapshot_date < order_days.activity_date
+        and {{ dbt.dateadd('day', horizon, 'month_ends.snapshot_date') }} >= order_days.activity_date
 
 ),
 

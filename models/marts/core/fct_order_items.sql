@@ -13,6 +13,7 @@
     indexes=[
         {'columns': ['order_id']},
         {'columns': ['product_key']},
+        {'columns': ['customer_key']},
         {'columns': ['order_date']},
     ],
 ) }}

@@ -1,16 +1,33 @@
 -- One row per recognisable person and product category that they bought, in countable orders.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['customer_category_key'],
+    meta={
+        'entity': 'customer',
+        'entity_column': 'customer_key',
+        'touched_also': [
+            "select customer_key from {{ ref('fct_customer_orders') }} where order_id in {{ touched('order') }}",
+            "select customer_key from {{ ref('fct_order_items') }} where product_key in {{ touched('sku') }}",
+        ],
+    },
+) }}
+
 with
 
 orders as (
 
     select * from {{ ref('fct_customer_orders') }}
+    where {{ is_touched('customer_key') }}
 
 ),
 
 items as (
 
     select * from {{ ref('fct_order_items') }}
-    where measure = 'sale'
+    where
+        measure = 'sale'
+        and {{ is_touched('customer_key') }}
 
 ),
 

@@ -3,6 +3,20 @@
 --
 -- Event basis: a return stands on its own day, so the state of a past day is what was known then. A state
 -- holds until the person's next row. No column looks ahead: a new order changes no row of the months before.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['customer_day_key'],
+    meta={
+        'entity': 'customer',
+        'entity_column': 'customer_key',
+        'touches': {'month': 'month_start_date'},
+        'touched_also': [
+            "select customer_key from {{ ref('fct_orders') }} where order_id in {{ touched('order') }}",
+        ],
+    },
+) }}
+
 with
 
 ledger as (
@@ -11,6 +25,7 @@ ledger as (
     where
         is_countable
         and entry_type in ('sale', 'discount', 'return')
+        and {{ is_touched('customer_key') }}
 
 ),
 
@@ -20,15 +35,20 @@ orders as (
     where
         is_countable
         and order_kind = 'sale'
+        and {{ is_touched('customer_key') }}
 
 ),
 
+-- who can be recognised, and is no test account
 customers as (
 
-    select * from {{ ref('dim_customers') }}
-    where
-        customer_type not in ('anonymous', 'unknown')
-        and not is_test
+    select customer_key
+    from {{ ref('int_customers_resolved') }}
+    where {{ is_touched('customer_key') }}
+    group by customer_key
+    having
+        min(person_type) <> 'anonymous'
+        and min(case when is_test then 1 else 0 end) = 0
 
 ),
 

@@ -1,44 +1,66 @@
 -- One row per person with an order or money: what their lifetime adds up to, whatever day it is today.
 --
 -- Everybody is in it, anonymous buyers too, so that its sums are those of the shop.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['customer_key'],
+    meta={
+        'entity': 'customer',
+        'entity_column': 'customer_key',
+        'touched_also': [
+            "select customer_key from {{ ref('fct_orders') }} where order_id in {{ touched('order') }}",
+        ],
+    },
+) }}
+
 with
 
 shop_orders as (
 
     select * from {{ ref('fct_orders') }}
+    where {{ is_touched('customer_key') }}
 
 ),
 
 orders as (
 
     select * from {{ ref('fct_customer_orders') }}
+    where {{ is_touched('customer_key') }}
 
 ),
 
 days as (
 
     select * from {{ ref('fct_customer_days') }}
-    where has_order
+    where
+        has_order
+        and {{ is_touched('customer_key') }}
 
 ),
 
 categories as (
 
     select * from {{ ref('fct_customer_categories') }}
+    where {{ is_touched('customer_key') }}
 
 ),
 
 items as (
 
     select * from {{ ref('fct_order_items') }}
-    where measure = 'sale'
+    where
+        measure = 'sale'
+        and {{ is_touched('customer_key') }}
 
 ),
 
 reviews as (
 
     select * from {{ ref('fct_reviews') }}
-    where is_countable
+    where
+        is_countable
+        and {{ is_touched('customer_key') }}
 
 ),
 

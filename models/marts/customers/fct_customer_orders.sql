@@ -1,6 +1,21 @@
 -- One row per countable order of a person who can be recognised: its place in that person's history.
 --
 -- Order basis: a refund is netted into its order, whenever it came.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['order_id'],
+    meta={
+        'entity': 'customer',
+        'entity_column': 'customer_key',
+        'touches': {'order': 'order_id', 'month': 'month_start_date'},
+        'touched_also': [
+            "select customer_key from {{ ref('fct_orders') }} where order_id in {{ touched('order') }}",
+            "select customer_key from {{ ref('fct_order_items') }} where product_key in {{ touched('sku') }}",
+        ],
+    },
+) }}
+
 with
 
 orders as (
@@ -10,12 +25,14 @@ orders as (
         is_countable
         -- nobody can tell whether an anonymous buyer was here before
         and is_new_customer is not null
+        and {{ is_touched('customer_key') }}
 
 ),
 
 items as (
 
     select * from {{ ref('fct_order_items') }}
+    where {{ is_touched('customer_key') }}
 
 ),
 

@@ -3,6 +3,21 @@
 -- Event basis: a return counts from its own day on, so a month that was closed is restated only by
 -- documents that came late. The running month is as of the last complete day. Scores compare the people
 -- of one month with each other; who is equal scores equally.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['customer_month_key'],
+    meta={
+        'entity': 'month',
+        'entity_column': 'month_start_date',
+        'touched_also': [
+            '{{ customer_months_since("(select min(cast(months.entity_id as date)) from " ~ touched("month") ~ " as months)") }}',
+            '{{ customer_months_since("(select " ~ dbt.dateadd("day", 1, "max(states.snapshot_date)") ~ " from " ~ this ~ " as states)") }}',
+        ],
+        'untracked': {'int_store_clock': 'the months since the last known day are among the touched ones'},
+    },
+) }}
+
 {% set new_days = var('lifecycle_new_days', 30) %}
 {% set active_days = var('churn_horizon_days', 90) %}
 {% set lapsed_days = var('lifecycle_lapsed_days', 180) %}
@@ -39,9 +54,12 @@ months as (
 
     select
         cast({{ dbt.date_trunc('month', 'calendar_date') }} as date) as month_start_date,
+        cast({{ dbt.dateadd('month', 1, dbt.date_trunc('month', 'calendar_date')) }} as date) as next_month_start_date,
         max(calendar_date) as snapshot_date
     from calendar
-    group by cast({{ dbt.date_trunc('month', 'calendar_date') }} as date)
+    group by
+        cast({{ dbt.date_trunc('month', 'calendar_date') }} as date),
+        cast({{ dbt.dateadd('month', 1, dbt.date_trunc('month', 'calendar_date')) }} as date)
 
 ),
 
@@ -51,8 +69,12 @@ dated_months as (
         month_start_date,
         snapshot_date,
         cast({{ dbt.dateadd('month', -window_months, 'snapshot_date') }} as date) as window_start_date,
-        {{ dbt.dateadd('day', 1, 'snapshot_date') }} = {{ dbt.dateadd('month', 1, 'month_start_date') }} as is_complete
+        {{ dbt.dateadd('day', 1, 'snapshot_date') }} = next_month_start_date as is_complete
     from months
+    where
+        {{ is_touched('month_start_date') }}
+        -- the month before is where people came from
+        or {{ is_touched('next_month_start_date') }}
 
 ),
 
@@ -190,6 +212,7 @@ final as (
         first_order_date,
         last_order_date
     from named
+    where {{ is_touched('month_start_date') }}
 
 )
 

@@ -1,0 +1,56 @@
+-- One row per recognisable person with an order: what they were worth, and what the models expect of them.
+--
+-- A score is there only where a current run wrote one: nothing stands for a model that has not run.
+with
+
+customers as (
+
+    select * from {{ ref('agg_customer_metrics') }}
+    where rfm_code is not null
+
+),
+
+churn as (
+
+    select * from {{ ref('customer_churn_scores') }}
+
+),
+
+clusters as (
+
+    select * from {{ ref('customer_segments') }}
+
+),
+
+final as (
+
+    select
+        customers.customer_key,
+        customers.customer_id,
+        customers.customer_type,
+        customers.country,
+        customers.rfm_segment,
+        customers.strategy_code,
+        customers.lifecycle_stage,
+        customers.health,
+        churn.tier as churn_tier,
+        churn.reason_1 as churn_reason_1,
+        clusters.cluster_name,
+        customers.orders,
+        customers.recency_days,
+        customers.historic_clv_amount,
+        customers.historic_clv_cm2_amount,
+        customers.health_score,
+        churn.churn_probability,
+        customers.expected_next_order_date,
+        customers.as_of_date,
+        churn.as_of_date as churn_as_of_date
+    from customers
+    left join churn
+        on customers.customer_key = churn.customer_key
+    left join clusters
+        on customers.customer_key = clusters.customer_key
+
+)
+
+select * from final
