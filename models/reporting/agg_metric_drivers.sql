@@ -69,10 +69,17 @@ products as (
 
 ),
 
+-- of the days that are compared, whose number doesn't grow
 sessions as (
 
-    select * from {{ ref('fct_sessions') }}
-    where is_countable
+    select
+        session_date,
+        count(*) as sessions
+    from {{ ref('fct_sessions') }}
+    where
+        is_countable
+        and session_date >= (select min(base_start_date) from periods)
+    group by session_date
 
 ),
 
@@ -222,8 +229,8 @@ session_counts as (
 
     select
         sides.comparison,
-        sum(case when sides.side = 'period' then 1 else 0 end) as period_sessions,
-        sum(case when sides.side = 'base' then 1 else 0 end) as base_sessions
+        sum(case when sides.side = 'period' then sessions.sessions else 0 end) as period_sessions,
+        sum(case when sides.side = 'base' then sessions.sessions else 0 end) as base_sessions
     from sides
     inner join sessions
         on

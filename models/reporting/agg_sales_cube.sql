@@ -16,11 +16,6 @@
             "select event_date from {{ ref('fct_sales_ledger') }} where product_key in {{ touched('sku') }}",
             "select order_date from {{ ref('fct_sales_ledger') }} where product_key in {{ touched('sku') }}",
         ],
-        'untracked': {
-            'dim_geography': 'a place is what its key is made of',
-            'dim_channels': 'a channel is what its key is made of',
-            'dim_payment_methods': 'a method is what its key is made of',
-        },
     },
 ) }}
 

@@ -3,7 +3,6 @@
 -- Amounts are of the line alone, on the order basis (what came back later is netted in), so every column adds
 -- up. What belongs to the order as a whole (shipping, fees) is in fct_orders and not repeated here. No
 -- personal data: the customer is a key and what an order says of them.
--- depends_on: {{ ref('countries') }}
 {{ config(
     materialized='incremental',
     incremental_strategy='by_entity',
@@ -14,13 +13,9 @@
         'touched_also': [
             "select order_id from {{ ref('fct_order_items') }} where product_key in {{ touched('sku') }}",
             "select order_id from {{ ref('fct_orders') }} where campaign_id in {{ touched('campaign') }}",
+            "select order_id from {{ ref('fct_orders') }} where geography_key in {{ touched('place') }}",
         ],
-        'untracked': {
-            'dim_geography': 'a place is what its key is made of; names are of the seed countries',
-            'dim_channels': 'a channel is what its key is made of',
-            'dim_payment_methods': 'a method is what its key is made of',
-            'dim_date': 'what is read of a day never changes',
-        },
+        'untracked': {'dim_date': 'what is read of a day never changes'},
     },
 ) }}
 
