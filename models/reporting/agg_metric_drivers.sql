@@ -69,16 +69,14 @@ products as (
 
 ),
 
--- of the days that are compared, whose number doesn't grow
-sessions as (
+funnel as (
 
     select
         session_date,
-        count(*) as sessions
-    from {{ ref('fct_sessions') }}
-    where
-        is_countable
-        and session_date >= (select min(base_start_date) from periods)
+        sum(sessions) as sessions,
+        sum(orders) as session_orders,
+        sum(revenue_amount) as session_sales
+    from {{ ref('agg_funnel') }}
     group by session_date
 
 ),
@@ -143,8 +141,7 @@ cube_sides as (
         {% for name, column in partitions -%}
         cube.{{ column }},
         {% endfor -%}
-        sum(cube.total_sales_amount) as total_sales_amount,
-        sum(cube.orders) as orders
+        sum(cube.total_sales_amount) as total_sales_amount
     from sides
     inner join cube
         on
@@ -225,35 +222,24 @@ componented as (
 
 -- factors that multiply
 
-session_counts as (
+-- orders that were placed in a recorded session: where trackers see a part of the visits, other orders over
+-- sessions say nothing
+session_totals as (
 
     select
         sides.comparison,
-        sum(case when sides.side = 'period' then sessions.sessions else 0 end) as period_sessions,
-        sum(case when sides.side = 'base' then sessions.sessions else 0 end) as base_sessions
-    from sides
-    inner join sessions
-        on
-            sessions.session_date >= sides.start_date
-            and sessions.session_date <= sides.end_date
-    group by sides.comparison
-
-),
-
-online as (
-
-    select
-        comparison,
+        {% for name in ['sessions', 'session_orders', 'session_sales'] -%}
         {% for side in ['period', 'base'] -%}
-        sum(case when side = '{{ side }}' and sales_channel in ('web', 'app') then total_sales_amount else 0 end)
-            as {{ side }}_online_sales,
-        sum(case when side = '{{ side }}' and sales_channel in ('web', 'app') then 0 else
-            case when side = '{{ side }}' then total_sales_amount else 0 end end) as {{ side }}_offline_sales,
-        cast(sum(case when side = '{{ side }}' and sales_channel in ('web', 'app') then orders else 0 end) as numeric(20, 4))
-            as {{ side }}_online_orders{{ ',' if not loop.last }}
+        cast(sum(case when sides.side = '{{ side }}' then funnel.{{ name }} else 0 end) as numeric(20, 4)) as {{ side }}_{{ name }}
+        {{- ',' if not (loop.last and name == 'session_sales') }}
+        {% endfor -%}
         {% endfor %}
-    from cube_sides
-    group by comparison
+    from sides
+    inner join funnel
+        on
+            funnel.session_date >= sides.start_date
+            and funnel.session_date <= sides.end_date
+    group by sides.comparison
 
 ),
 
@@ -266,19 +252,17 @@ rated as (
         case when totals.{{ side }}_orders > 0 then totals.{{ side }}_total_sales / totals.{{ side }}_orders end
             as {{ side }}_order_value,
         case when totals.{{ side }}_orders > 0 then 0 else totals.{{ side }}_total_sales end as {{ side }}_orderless,
-        cast(session_counts.{{ side }}_sessions as numeric(20, 4)) as {{ side }}_sessions,
-        online.{{ side }}_online_orders / nullif(session_counts.{{ side }}_sessions, 0) as {{ side }}_conversion,
-        case when online.{{ side }}_online_orders > 0 then online.{{ side }}_online_sales / online.{{ side }}_online_orders end
-            as {{ side }}_online_order_value,
-        case when online.{{ side }}_online_orders > 0 then 0 else online.{{ side }}_online_sales end
-            as {{ side }}_online_orderless,
-        online.{{ side }}_offline_sales{{ ',' if not loop.last }}
+        session_totals.{{ side }}_sessions,
+        session_totals.{{ side }}_session_orders / nullif(session_totals.{{ side }}_sessions, 0) as {{ side }}_conversion,
+        session_totals.{{ side }}_session_sales / nullif(session_totals.{{ side }}_session_orders, 0)
+            as {{ side }}_session_order_value,
+        totals.{{ side }}_total_sales
+        - case when session_totals.{{ side }}_session_orders > 0 then session_totals.{{ side }}_session_sales else 0 end
+            as {{ side }}_sales_without_session{{ ',' if not loop.last }}
         {% endfor %}
     from totals
-    inner join online
-        on totals.comparison = online.comparison
-    left join session_counts
-        on totals.comparison = session_counts.comparison
+    left join session_totals
+        on totals.comparison = session_totals.comparison
 
 ),
 
@@ -297,12 +281,10 @@ factors as (
         base_sessions,
         period_conversion,
         base_conversion,
-        coalesce(period_online_order_value, base_online_order_value, 0) as period_online_order_value,
-        coalesce(base_online_order_value, period_online_order_value, 0) as base_online_order_value,
-        period_online_orderless,
-        base_online_orderless,
-        period_offline_sales,
-        base_offline_sales
+        coalesce(period_session_order_value, base_session_order_value, 0) as period_session_order_value,
+        coalesce(base_session_order_value, period_session_order_value, 0) as base_session_order_value,
+        period_sales_without_session,
+        base_sales_without_session
     from rated
 
 ),
@@ -340,7 +322,7 @@ factored as (
         period_orderless - base_orderless as contribution
     from factors
 
-    {% set tree = ['sessions', 'conversion', 'online_order_value'] -%}
+    {% set tree = ['sessions', 'conversion', 'session_order_value'] -%}
     {% for name in tree -%}
     {% set first, second = (tree | reject('equalto', name) | list) %}
     union all
@@ -364,21 +346,19 @@ factored as (
         and base_sessions > 0
     {% endfor -%}
 
-    {% for name, driver in [('online_orderless', 'without_orders'), ('offline_sales', 'offline_sales')] %}
     union all
 
     select
         comparison,
         'sessions_conversion_value' as decomposition,
-        '{{ driver }}' as driver,
-        period_{{ name }} as driver_value,
-        base_{{ name }} as driver_base_value,
-        period_{{ name }} - base_{{ name }} as contribution
+        'sales_without_session' as driver,
+        period_sales_without_session as driver_value,
+        base_sales_without_session as driver_base_value,
+        period_sales_without_session - base_sales_without_session as contribution
     from factors
     where
         period_sessions > 0
         and base_sessions > 0
-    {% endfor %}
 
 ),
 
