@@ -98,7 +98,7 @@ ranked_months as (
 
     select
         *,
-        row_number() over (order by period_start_date desc) as month_rank
+        row_number() over (order by period_start_date desc nulls last) as month_rank
     from customer_periods
 
 ),
@@ -109,7 +109,7 @@ churn_months as (
     select
         month_start_date,
         1 - sum(retained_customers) / cast(nullif(sum(customers), 0) as numeric(20, 4)) as churn_rate,
-        row_number() over (order by month_start_date desc) as month_rank
+        row_number() over (order by month_start_date desc nulls last) as month_rank
     from segments
     group by month_start_date
 
