@@ -136,9 +136,9 @@ final as (
         cast(shared.{{ amount }} as {{ type_money() }}) as {{ amount }},
         {% endfor -%}
         {{ ratio('shared.total_sales_amount', 'shared.level_sales_amount') }} as share_of_sales,
-        case when shared.is_complete then {{ growth('shared.total_sales_amount', 'shared.total_sales_prior_month') }} end
+        {{ growth('shared.total_sales_amount', 'case when shared.is_complete then shared.total_sales_prior_month end') }}
             as growth_on_prior_month,
-        case when shared.is_complete then {{ growth('shared.total_sales_amount', 'shared.total_sales_prior_year') }} end
+        {{ growth('shared.total_sales_amount', 'case when shared.is_complete then shared.total_sales_prior_year end') }}
             as growth_on_prior_year,
         {{ ratio('shared.total_sales_amount', 'shared.orders') }} as sales_per_order,
         {{ ratio('shared.returned_units', 'shared.units') }} as returned_share,
