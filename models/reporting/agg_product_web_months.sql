@@ -49,7 +49,7 @@ items as (
 
 owners as (
 
-    select * from {{ ref('int_skus_owned') }}
+    select * from {{ ref('int_product_keys') }}
 
 ),
 
@@ -92,9 +92,7 @@ steps as (
         on seen.order_id = items.order_id
     inner join owners
         on items.product_key = owners.product_key
-    where
-        seen.event_type = 'purchase'
-        and owners.product_id <> '-1'
+    where seen.event_type = 'purchase'
 
 ),
 

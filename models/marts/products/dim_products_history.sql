@@ -3,29 +3,46 @@
 -- Prices and costs change when the document's own history says so; name, category and status, which have
 -- no history there, when the snapshot noticed. Before the first snapshot they are taken to have been what
 -- it saw. The stretches of a SKU touch each other and the last one is open: a moment has one version.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['product_version_key'],
+    meta={
+        'entity': 'product',
+        'entity_column': 'product_id',
+        'untracked': {
+            'products_history': 'a version begins or ends with a change that int_product_skus shows as well',
+        },
+    },
+) }}
+
 with
 
 skus as (
 
     select * from {{ ref('int_product_skus') }}
+    where {{ is_touched('product_id') }}
 
 ),
 
 prices as (
 
     select * from {{ ref('stg_shop__product_prices') }}
+    where {{ is_touched('product_id') }}
 
 ),
 
 costs as (
 
     select * from {{ ref('int_product_costs') }}
+    where {{ is_touched('product_id') }}
 
 ),
 
 snapshots as (
 
     select * from {{ ref('products_history') }}
+    where {{ is_touched('product_id') }}
 
 ),
 
