@@ -1,7 +1,7 @@
 -- One row per SKU, location and stretch of days over which the stock stayed as it was.
 --
--- Only days on which something changed begin a row: on a shop of 16 years that is one row per movement
--- day instead of some fifty million days. `fct_inventory_daily` shows every day from these. An increment
+-- Only days on which something changed begin a row: the largest demo shop has 62 million days of SKU and
+-- place, and some 750 thousand changes. `fct_inventory_daily` shows every day from these. An increment
 -- computes the touched months of a SKU and location from their opening balance.
 {{ config(
     materialized='incremental',
