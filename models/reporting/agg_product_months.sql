@@ -13,10 +13,7 @@
         'touched_also': [
             'select {{ dbt.date_trunc("month", "cast(days.entity_id as date)") }} from {{ touched("day") }} as days',
             'select {{ dbt.date_trunc("month", "event_date") }} from {{ ref("fct_sales_ledger") }}'
-            ' where order_id in {{ touched("order") }}',
-            'select {{ dbt.date_trunc("month", "event_date") }} from {{ ref("fct_sales_ledger") }}'
-            ' where product_key in (select products.product_key from {{ ref("int_product_keys") }} as products'
-            ' where products.sku in {{ touched("sku", "int_product_keys") }})',
+            ' where order_id in {{ touched("order") }} or product_key in {{ touched("sku_owner") }}',
             'select {{ dbt.date_trunc("month", "order_date") }} from {{ ref("fct_orders") }}'
             ' where order_id in {{ touched("order") }}',
         ],
@@ -54,14 +51,14 @@ orders as (
 
 products as (
 
-    select * from {{ ref('int_product_keys') }}
+    select * from {{ ref('int_skus_owned') }}
 
 ),
 
 events as (
 
     select
-        coalesce(products.product_id, '-1') as product_id,
+        products.product_id,
         cast({{ dbt.date_trunc('month', 'ledger.event_date') }} as date) as month_start_date,
         sum(case when ledger.entry_type = 'sale' then ledger.quantity else 0 end) as units,
         -sum(case when ledger.entry_type = 'return' then ledger.quantity else 0 end) as returned_units,
@@ -70,10 +67,10 @@ events as (
         -sum(case when ledger.entry_type = 'return' then ledger.amount else 0 end) as returns_amount,
         -sum(case when ledger.entry_type in ('cogs', 'cogs_return') then ledger.amount else 0 end) as cogs_amount
     from ledger
-    left join products
+    inner join products
         on ledger.product_key = products.product_key
     where ledger.event_date is not null
-    group by coalesce(products.product_id, '-1'), cast({{ dbt.date_trunc('month', 'ledger.event_date') }} as date)
+    group by products.product_id, cast({{ dbt.date_trunc('month', 'ledger.event_date') }} as date)
 
 ),
 
@@ -110,7 +107,7 @@ shared as (
 cohorts as (
 
     select
-        coalesce(products.product_id, '-1') as product_id,
+        products.product_id,
         cast({{ dbt.date_trunc('month', 'shared.order_date') }} as date) as month_start_date,
         count(distinct shared.order_id) as orders,
         count(distinct case when shared.returned_quantity > 0 then shared.order_id end) as cohort_returned_orders,
@@ -122,10 +119,10 @@ cohorts as (
         sum(shared.gross_profit_amount) as cohort_gross_profit_amount,
         sum(shared.gross_profit_amount + shared.order_share_amount) as cohort_contribution_amount
     from shared
-    left join products
+    inner join products
         on shared.product_key = products.product_key
     where shared.order_date is not null
-    group by coalesce(products.product_id, '-1'), cast({{ dbt.date_trunc('month', 'shared.order_date') }} as date)
+    group by products.product_id, cast({{ dbt.date_trunc('month', 'shared.order_date') }} as date)
 
 ),
 

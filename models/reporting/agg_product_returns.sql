@@ -9,10 +9,7 @@
         'touched_also': [
             'select {{ dbt.date_trunc("month", "cast(days.entity_id as date)") }} from {{ touched("day") }} as days',
             'select {{ dbt.date_trunc("month", "refund_date") }} from {{ ref("fct_refund_lines") }}'
-            ' where order_id in {{ touched("order") }}',
-            'select {{ dbt.date_trunc("month", "refund_date") }} from {{ ref("fct_refund_lines") }}'
-            ' where product_key in (select products.product_key from {{ ref("int_product_keys") }} as products'
-            ' where products.sku in {{ touched("sku", "int_product_keys") }})',
+            ' where order_id in {{ touched("order") }} or product_key in {{ touched("sku_owner") }}',
         ],
     },
 ) }}
@@ -37,14 +34,14 @@ refunds as (
 
 owners as (
 
-    select * from {{ ref('int_product_keys') }}
+    select * from {{ ref('int_skus_owned') }}
 
 ),
 
 described as (
 
     select
-        coalesce(owners.product_id, '-1') as product_id,
+        owners.product_id,
         coalesce(refunds.reason, 'not stated') as reason,
         refund_lines.order_id,
         coalesce(refund_lines.quantity, 0) as quantity,
@@ -55,7 +52,7 @@ described as (
     from refund_lines
     inner join refunds
         on refund_lines.refund_key = refunds.refund_key
-    left join owners
+    inner join owners
         on refund_lines.product_key = owners.product_key
     where refund_lines.refund_date is not null
 

@@ -49,7 +49,7 @@ items as (
 
 owners as (
 
-    select * from {{ ref('int_product_keys') }}
+    select * from {{ ref('int_skus_owned') }}
 
 ),
 
@@ -92,7 +92,9 @@ steps as (
         on seen.order_id = items.order_id
     inner join owners
         on items.product_key = owners.product_key
-    where seen.event_type = 'purchase'
+    where
+        seen.event_type = 'purchase'
+        and owners.product_id <> '-1'
 
 ),
 

@@ -20,7 +20,7 @@ items as (
 
 owners as (
 
-    select * from {{ ref('int_product_keys') }}
+    select * from {{ ref('int_skus_owned') }}
 
 ),
 
@@ -59,17 +59,17 @@ weeks as (
 sales as (
 
     select
-        coalesce(owners.product_id, '-1') as product_id,
+        owners.product_id,
         cast({{ dbt.date_trunc('week', 'items.order_date') }} as date) as week_start_date,
         sum(coalesce(items.quantity, 0)) as units
     from items
-    left join owners
+    inner join owners
         on items.product_key = owners.product_key
     cross join bounds
     where
         items.order_date >= bounds.first_week
         and items.order_date <= bounds.last_date
-    group by coalesce(owners.product_id, '-1'), cast({{ dbt.date_trunc('week', 'items.order_date') }} as date)
+    group by owners.product_id, cast({{ dbt.date_trunc('week', 'items.order_date') }} as date)
 
 ),
 
@@ -78,14 +78,14 @@ stock_items as (
 
     select
         months.stock_item_key,
-        coalesce(owners.product_id, '-1') as product_id,
+        owners.product_id,
         min(months.first_event_date) as first_date,
         sum(case when months.month_start_date >= bounds.first_week then months.sold_quantity else 0 end) as weight
     from months
-    left join owners
+    inner join owners
         on months.product_key = owners.product_key
     cross join bounds
-    group by months.stock_item_key, coalesce(owners.product_id, '-1')
+    group by months.stock_item_key, owners.product_id
 
 ),
 

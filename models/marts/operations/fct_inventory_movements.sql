@@ -16,10 +16,10 @@
             'stock_month': ['stock_month', 'incoming_stock_month'],
         },
         'touched_also': [
-            'select movements.movement_id from {{ this }} as movements where movements.sku in {{ touched("sku", "int_product_keys") }}',
+            'select movements.movement_id from {{ this }} as movements where movements.sku in {{ touched("sku_code") }}',
             'select movements.movement_id from {{ this }} as movements'
-            ' inner join {{ ref("int_product_keys") }} as owners on movements.sku = owners.sku'
-            ' where movements.cost_source <> \'movement\' and owners.product_id in {{ touched("product", "int_product_costs") }}',
+            ' inner join {{ ref("int_skus_owned") }} as owners on movements.sku = owners.sku'
+            ' where movements.cost_source <> \'movement\' and owners.product_id in {{ touched("product") }}',
         ],
     },
 ) }}
@@ -35,7 +35,7 @@ movements as (
 
 skus as (
 
-    select * from {{ ref('int_product_keys') }}
+    select * from {{ ref('int_skus_owned') }}
 
 ),
 
