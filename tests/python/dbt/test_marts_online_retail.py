@@ -204,7 +204,7 @@ select
     cast("Customer ID" as bigint) as customer,
     "Country" as country,
     min("InvoiceDate") over (partition by "Invoice") as invoiced_at,
-    "InvoiceDate" as at,
+    "InvoiceDate" as entered_at,
     case left("Invoice", 1) when 'C' then 'cancellation' when 'A' then 'adjustment' else 'sale' end as document,
     case
         when "StockCode" in ('POST', 'DOT', 'C2', 'C3') then 'shipping'
@@ -237,13 +237,13 @@ select
 from lines inner join orders using (invoice) where lines.kind = 'goods' and orders.counts
 union all
 select
-    invoice, code, customer, country, quantity * times, -amount, 'discount',
-    cast(if(document = 'sale', invoiced_at, at) as date)
+    invoice, code, lines.customer, lines.country, quantity * times, -amount, 'discount',
+    cast(if(document = 'sale', invoiced_at, entered_at) as date)
 from lines left join orders using (invoice)
 where kind = 'discount' and (document = 'cancellation' or orders.counts)
 union all
 select
-    invoice, code, customer, country, quantity * times, -amount, 'returns', cast(at as date)
+    invoice, code, customer, country, quantity * times, -amount, 'returns', cast(entered_at as date)
 from lines where kind = 'goods' and document = 'cancellation'
 """
 
