@@ -42,6 +42,7 @@ sessions as (
     from {{ ref('fct_sessions') }}
     where
         is_countable
+        and session_date is not null
         and {{ is_touched('session_date') }}
 
 ),
