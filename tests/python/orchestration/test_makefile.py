@@ -10,7 +10,8 @@ from loaders.settings import ROOT
 
 TARGETS = (
     *("demo", "test", "up", "down", "status", "load", "build", "refresh"),
-    *("ui", "docs", "psql", "lint", "bench", "bench-loader", "bench-metrics", "soak", "clean"),
+    *("ui", "docs", "psql", "lint"),
+    *("proof", "bench", "bench-loader", "bench-warehouse", "bench-metrics", "soak", "clean"),
 )
 
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make isn't installed")
