@@ -56,8 +56,9 @@ def test_postgres_refuses_a_wrong_and_an_empty_password(sandbox, user, password)
 
 
 def test_postgres_role_is_no_superuser(sandbox):
+    """It makes databases, and the roles that dbt grants to."""
     query = "select rolsuper, rolcreatedb, rolcreaterole from pg_roles where rolname = current_user"
-    assert sandbox.sql(query) == [(False, True, False)]
+    assert sandbox.sql(query) == [(False, True, True)]
     owner = "select pg_get_userbyid(datdba) from pg_database where datname = 'ledgerline'"
     assert sandbox.sql(owner) == [("ledgerline",)]
 
