@@ -115,7 +115,6 @@ final as (
         lifecycle.shipped_at is not null
         or lifecycle.delivered_at is not null
         or lifecycle.carrier is not null
-        or shop_orders.tracking is not null
 
 )
 

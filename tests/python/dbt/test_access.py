@@ -65,7 +65,7 @@ def relations(manifest: Manifest, *layers: str) -> dict[str, dict[str, set[str]]
             meta = column.config.meta or column.meta
             tag = whole or next((tag for tag in ("pii", "finance") if meta.get(tag)), "open")
             columns[tag].add(column.name)
-        found[f"{node.schema}.{node.name}"] = columns
+        found[f"{node.schema}.{node.alias}"] = columns
     return found
 
 

@@ -337,7 +337,7 @@ def test_revenue_by_country(warehouse: psycopg.Connection[Any], engine: Any) -> 
     countries = equal(
         engine,
         """
-        select coalesce(if(codes.country is null, orders.country, codes.code), '-') as place,
+        select coalesce(if(codes.country is null, upper(orders.country), codes.code), '-') as place,
             count(distinct orders.invoice), sum(money.amount)
         from money inner join orders using (invoice) left join codes on orders.country = codes.country
         where measure = 'gross' group by place order by place
