@@ -237,11 +237,17 @@ def days_of(batch: Batch, rows: str, since: datetime | None) -> Days:
 
 
 def _reconcile(batch: Batch, source: Days, raw: Days, since: datetime | None) -> int:
-    """Write `ops.reconciliation` for the days compared; returns on how many the sides differ."""
+    """Write `ops.reconciliation` for the days compared; returns on how many the sides differ.
+
+    A batch that changed nothing and found the sides equal leaves a line that says the same; the end
+    of a day says less than the whole day that is there.
+    """
     if since is None:
         batch.run("delete from ops.reconciliation where collection = {collection}")
     first = since.astimezone(UTC).date().isoformat() if since else ""
     nothing = (0, 0)
+    counts = batch.counts
+    has_changed = counts.inserted + counts.updated + counts.deleted + counts.quarantined > 0
     rows = []
     for day in source.keys() | raw.keys():
         mine, theirs = source.get(day, nothing), raw.get(day, nothing)
@@ -250,16 +256,23 @@ def _reconcile(batch: Batch, source: Days, raw: Days, since: datetime | None) ->
     with batch.conn.cursor() as cursor:
         cursor.executemany(
             """
-            insert into ops.reconciliation (collection, day, source_count, source_hash, raw_count,
-                raw_hash, is_whole_day, compared_at, batch_id)
+            insert into ops.reconciliation as kept (collection, day, source_count, source_hash,
+                raw_count, raw_hash, is_whole_day, compared_at, batch_id)
             values (%s, %s, %s, %s, %s, %s, %s, clock_timestamp(), %s)
             on conflict (collection, day) do update set
                 source_count = excluded.source_count, source_hash = excluded.source_hash,
                 raw_count = excluded.raw_count, raw_hash = excluded.raw_hash,
                 is_whole_day = excluded.is_whole_day, compared_at = excluded.compared_at,
                 batch_id = excluded.batch_id
+            where %s
+                or (excluded.source_count, excluded.source_hash)
+                    is distinct from (excluded.raw_count, excluded.raw_hash)
+                or (excluded.is_whole_day and (kept.is_whole_day, excluded.source_count,
+                        excluded.source_hash, excluded.raw_count, excluded.raw_hash)
+                    is distinct from (true, kept.source_count,
+                        kept.source_hash, kept.raw_count, kept.raw_hash))
             """,
-            [(*row, batch.batch_id) for row in rows],
+            [(*row, batch.batch_id, has_changed) for row in rows],
         )
     return sum(source.get(day, nothing) != raw.get(day, nothing) for day in source.keys() | raw)
 

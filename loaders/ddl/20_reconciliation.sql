@@ -11,7 +11,7 @@ create table if not exists ops.reconciliation (
     unique nulls not distinct (collection, day)
 );
 comment on table ops.reconciliation is
-    'Source against raw by collection and day, as of the last batch that read that day.';
+    'Source against raw by collection and day, as of the last batch that had something new to say.';
 comment on column ops.reconciliation.day is
     'UTC day of updated_at; null for documents whose updated_at is missing or no date.';
 comment on column ops.reconciliation.source_hash is
