@@ -127,8 +127,8 @@ def query(
         filters=tuple(Filter.parse(text) for text in where or ()),
         grain=grain,  # type: ignore[arg-type] -- checked with the rest of the question
         period=period,
-        compare=compare,  # type: ignore[arg-type]
-        basis=basis,  # type: ignore[arg-type]
+        compare=compare,  # type: ignore[arg-type] -- as above
+        basis=basis,  # type: ignore[arg-type] -- as above
         order=tuple(order or ()),
         limit=limit,
     )

@@ -74,7 +74,7 @@ class Filter:
             "~": "contains", "!~": "does not contain", "^": "begins with"
         }  # fmt: skip
         sign, value = found[2], found[3].strip()
-        operator = words.get(sign, sign)  # type: ignore[arg-type]
+        operator = words.get(sign, sign)  # type: ignore[arg-type] -- the pattern admits no other sign
         several = operator in ("=", "!=")
         values = tuple(part.strip() for part in value.split(",")) if several else (value,)
         return cls(found[1], values, operator)
@@ -656,7 +656,7 @@ class MetricStore:
 
     def _opened(self) -> psycopg.Connection[dict[str, Any]]:
         connection = open_postgres(self._settings, autocommit=True)
-        connection.row_factory = dict_row  # type: ignore[assignment]
+        connection.row_factory = dict_row  # type: ignore[assignment] -- opened with rows as tuples
         # a plan for these very dates and values, not one for any
         connection.prepare_threshold = None
         connection.execute("set application_name to 'ledgerline metrics'")
@@ -664,7 +664,7 @@ class MetricStore:
         connection.execute(
             "select set_config('statement_timeout', %s, false)", [str(int(self._timeout * 1000))]
         )
-        return connection  # type: ignore[return-value]
+        return connection  # type: ignore[return-value] -- rows are dictionaries from here on
 
     def _paired(
         self,

@@ -112,7 +112,7 @@ def parse(text: str, as_of: date) -> Period:
     if found := _LAST_DAYS.fullmatch(word):
         return Period(tomorrow - timedelta(days=max(int(found[1]), 1)), tomorrow)
     if found := re.fullmatch(r"(this|last)_(day|week|month|quarter|year)", word):
-        unit: Grain = found[2]  # type: ignore[assignment]
+        unit: Grain = found[2]  # type: ignore[assignment] -- the pattern admits grains only
         # "last" is the newest one that is over, as of the day after the last complete one
         anchor = truncate(as_of if found[1] == "this" else tomorrow, unit)
         start = anchor if found[1] == "this" else truncate(anchor - timedelta(days=1), unit)

@@ -98,7 +98,7 @@ def test_roll_ups_and_facts_give_the_same_numbers(store: MetricStore, basis: str
                     dimensions=(dimension,) if dimension else (),
                     grain="month" if dimension in (None, "store") else None,
                     period="all",
-                    basis=basis,  # type: ignore[arg-type]
+                    basis=basis,  # type: ignore[arg-type] -- a parameter of the test
                 )
                 found = store.ask(quick)
                 facts = store.ask(dataclasses.replace(quick, with_rollups=False))
@@ -469,7 +469,7 @@ def test_a_name_is_looked_up_never_run(store: MetricStore, name: str) -> None:
         Question(("net_sales",), (name,)),
         Question(("net_sales",), filters=(Filter(name, ("x",)),)),
         Question(("net_sales",), order=(name,)),
-        Question(("net_sales",), grain=name),  # type: ignore[arg-type]
+        Question(("net_sales",), grain=name),  # type: ignore[arg-type] -- wrong on purpose
     ):
         with pytest.raises(MetricError):
             store.ask(asked)
