@@ -212,7 +212,6 @@ CONTENDERS = (
         name="pandas",
         label="`pandas` 3.1 `to_sql`",
         command=partial(_program, "pandas_to_sql", _PANDAS),
-        at_most=100_000,
     ),
     _peer(
         name="dlt-objects",
