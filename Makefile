@@ -21,7 +21,7 @@ export DO_NOT_TRACK = 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down status load build refresh ui docs psql lint proof bench bench-loader bench-metrics bench-warehouse soak clean
+.PHONY: help demo test up down status load build refresh ui docs psql lint proof bench bench-loader bench-metrics bench-ml bench-warehouse soak clean
 
 help:
 	@echo "Ledgerline: a shop's MongoDB to Postgres marts and models whose numbers can be proven"
@@ -85,6 +85,9 @@ bench-warehouse: $(READY) ## builds of the warehouse, from nothing and after a t
 
 bench-metrics: $(READY) ## the commonest questions, timed [PROFILE=xl] [ARGS="--write"]
 	@$(BIN)/python -m benchmarks.metrics --data $(or $(DATA),$(PROFILE)) $(ARGS)
+
+bench-ml: $(READY) ## the models beside their baselines and the best known methods [DATA=online-retail] [ARGS="--only churn --write"]
+	@$(BIN)/python -m benchmarks.ml --data $(or $(DATA),online-retail) $(ARGS)
 
 soak: $(READY) ## 200 kills of loader, Postgres and source, then: is raw the source? [ARGS="--kills 20 --seed 7"]
 	@$(BIN)/python -m benchmarks.soak $(ARGS)

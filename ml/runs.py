@@ -34,7 +34,6 @@ _DTYPES = {
     _OID["bool"].oid: "boolean",
 }
 _LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "prophet", "holidays")
-_TABLES = ("forecasts", "customer_segments", "churn_scores", "model_metrics")
 
 
 @dataclass(frozen=True)
@@ -165,10 +164,11 @@ def write(connection: psycopg.Connection[Any], run: Run, result: Result) -> None
     Raises:
         ValueError: a table is none of the `ml` schema.
     """
-    unknown = set(result.tables) - set(_TABLES)
-    if unknown:
-        raise ValueError(f"no table for scores in the ml schema: {', '.join(sorted(unknown))}")
     with connection.transaction(), connection.cursor() as cursor:
+        cursor.execute("select tablename from pg_tables where schemaname = 'ml'")
+        unknown = set(result.tables) - {name for (name,) in cursor}
+        if unknown:
+            raise ValueError(f"no table for scores in the ml schema: {', '.join(sorted(unknown))}")
         cursor.execute("select pg_advisory_xact_lock(hashtext(%s))", [run.run_id])
         cursor.execute("delete from ml.runs where run_id = %s", [run.run_id])
         cursor.execute("select clock_timestamp()")

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-_SQL = Path(__file__).with_name("schema.sql")
+_DDL = Path(__file__).with_name("ddl")
 _LOCK = "ledgerline ml schema"
 
 
@@ -18,5 +18,6 @@ def ensure(connection: psycopg.Connection[Any]) -> None:
     """
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(hashtext(%s))", [_LOCK])
-        connection.execute(_SQL.read_text())
+        for script in sorted(_DDL.glob("*.sql")):
+            connection.execute(script.read_text())
     connection.commit()

@@ -2,80 +2,74 @@
 
 from collections.abc import Iterator
 from time import monotonic
-from typing import NamedTuple
 
 import dagster as dg
+import psycopg
 from psycopg import sql
 
 from loaders.connections import open_postgres
 from loaders.settings import Settings
 from ml import jobs
+from ml.jobs import Task
 from orchestration import progress, project
 
 
-class _Task(NamedTuple):
-    """What a task reads and what it writes besides the books that all tasks share."""
-
-    reads: str
-    writes: str
-    label: str
-
-
-_TASKS = {
-    "forecast": _Task("daily_sales", "forecasts", "forecast 90 days and a year"),
-    "segments": _Task("customer_rfm", "customer_segments", "cluster customers"),
-    "churn": _Task("customer_churn", "churn_scores", "score churn"),
-}
 _TABLES = project.sources(project.SCORES)
 
 
-def _asset(name: str, task: _Task) -> dg.AssetsDefinition:
-    spec = _TABLES[task.writes]
-
-    @dg.asset(
-        key=spec.key,
-        # models learn from numbers that reconcile, or not at all
-        deps=[project.model(task.reads), *project.reconciliations()],
-        description=spec.description,
-        group_name=spec.group_name,
-        freshness_policy=spec.freshness_policy,
-        kinds={"python", "scikitlearn"},
+def _assets(task: Task) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name=f"{task.name}_scores",
+        specs=[
+            _TABLES[table].replace_attributes(
+                # models learn from numbers that reconcile, or not at all
+                deps=[*map(project.model, task.reads), *project.reconciliations()],
+                kinds={"python", "scikitlearn"},
+            )
+            for table in task.writes
+        ],
     )
-    def scores() -> dg.MaterializeResult:
+    def scores() -> Iterator[dg.MaterializeResult]:
         started = monotonic()
         with progress.current().task(task.label) as shown, open_postgres(Settings()) as conn:
-            outcome = jobs.TASKS[name](conn)
+            outcome = task.run(conn)
             shown.note = outcome.champion or outcome.note
             if outcome.reused:
                 shown.note = f"as before: {shown.note}"
-        metrics = {f"metric/{key}": value for key, value in outcome.metrics.items()}
-        return dg.MaterializeResult(
-            metadata={
-                "dagster/row_count": outcome.rows,
-                "seconds": round(monotonic() - started, 3),
-                "run_id": outcome.run_id,
-                "status": outcome.status,
-                "champion": outcome.champion or "none",
-                "note": outcome.note,
-                "reused": outcome.reused,
-                **metrics,
+            rows = {
+                table: _count(conn, _TABLES[table].key, outcome.run_id) for table in task.writes
             }
-        )
+        metrics = {f"metric/{key}": value for key, value in outcome.metrics.items()}
+        for table in task.writes:
+            yield dg.MaterializeResult(
+                asset_key=_TABLES[table].key,
+                metadata={
+                    "dagster/row_count": rows[table],
+                    "seconds": round(monotonic() - started, 3),
+                    "run_id": outcome.run_id,
+                    "status": outcome.status,
+                    "champion": outcome.champion or "none",
+                    "note": outcome.note,
+                    "reused": outcome.reused,
+                    **metrics,
+                },
+            )
 
     return scores
 
 
-scores = [_asset(name, task) for name, task in _TASKS.items()]
+scores = [_assets(task) for task in jobs.TASKS.values()]
 
 
 @dg.multi_asset(
     name="model_books",
     specs=[
         spec.replace_attributes(
-            deps=[_TABLES[task.writes].key for task in _TASKS.values()], kinds={"postgres"}
+            deps=[_TABLES[table].key for task in jobs.TASKS.values() for table in task.writes],
+            kinds={"postgres"},
         )
         for table, spec in _TABLES.items()
-        if table not in {task.writes for task in _TASKS.values()}
+        if table not in {table for task in jobs.TASKS.values() for table in task.writes}
     ],
     can_subset=True,
 )
@@ -83,11 +77,14 @@ def model_books(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeRes
     """Which models ran and how good they were: written with the scores, in one transaction."""
     with open_postgres(Settings()) as conn:
         for key in sorted(context.selected_asset_keys):
-            row = conn.execute(_count(key)).fetchone()
             yield dg.MaterializeResult(
-                asset_key=key, metadata={"dagster/row_count": row[0] if row else 0}
+                asset_key=key, metadata={"dagster/row_count": _count(conn, key)}
             )
 
 
-def _count(key: dg.AssetKey) -> sql.Composed:
-    return sql.SQL("select count(*) from {}").format(sql.Identifier(*key.path))
+def _count(conn: psycopg.Connection, key: dg.AssetKey, run_id: str | None = None) -> int:
+    """Rows of a table, of all runs or of one."""
+    query = sql.SQL("select count(*) from {} where %(run)s::text is null or run_id = %(run)s")
+    row = conn.execute(query.format(sql.Identifier(*key.path)), {"run": run_id}).fetchone()
+    assert row is not None
+    return row[0]

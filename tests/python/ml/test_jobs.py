@@ -9,6 +9,7 @@ import pytest
 
 from loaders.settings import Settings
 from ml import jobs, runs, schema
+from ml.jobs import forecast, segments
 
 pytestmark = pytest.mark.servers
 
@@ -62,9 +63,9 @@ def rows(connection: psycopg.Connection, table: str) -> list[tuple]:
 
 def test_the_same_data_are_scored_once(connection):
     fill_days(connection, 90)
-    first = jobs.run_forecast(connection)
+    first = forecast.run(connection)
     before = rows(connection, "forecasts"), rows(connection, "model_metrics")
-    second = jobs.run_forecast(connection)
+    second = forecast.run(connection)
     assert (first.reused, second.reused) == (False, True)
     assert first.run_id == second.run_id and first.rows == second.rows == len(before[0])
     assert (rows(connection, "forecasts"), rows(connection, "model_metrics")) == before
@@ -73,13 +74,13 @@ def test_the_same_data_are_scored_once(connection):
 
 def test_writing_a_run_again_replaces_its_rows_and_no_others(connection):
     fill_days(connection, 90)
-    other = jobs.run_forecast(connection)
+    other = forecast.run(connection)
     fill_days(connection, 91)
-    again = jobs.run_forecast(connection)
+    again = forecast.run(connection)
     daily = runs.read(connection, "select * from features.daily_sales")
     run = runs.Run("forecast", "test", daily["metric_date"].max().date(), {}, "test")
     for _ in range(2):
-        runs.write(connection, run, jobs.forecast_result(daily))
+        runs.write(connection, run, forecast.result(daily))
     count = dict(
         connection.execute("select run_id, count(*) from ml.forecasts group by run_id").fetchall()
     )
@@ -89,22 +90,22 @@ def test_writing_a_run_again_replaces_its_rows_and_no_others(connection):
 def test_going_back_to_known_data_makes_its_run_current_again(connection):
     newest = "select run_id from ml.runs where task = 'forecast' order by confirmed_at desc limit 1"
     fill_days(connection, 90)
-    first = jobs.run_forecast(connection)
+    first = forecast.run(connection)
     fill_days(connection, 91)
-    second = jobs.run_forecast(connection)
+    second = forecast.run(connection)
     assert connection.execute(newest).fetchone() == (second.run_id,)
     fill_days(connection, 90)
-    assert jobs.run_forecast(connection).reused
+    assert forecast.run(connection).reused
     assert connection.execute(newest).fetchone() == (first.run_id,)
 
 
 def test_a_failed_write_leaves_the_scores_of_before(connection):
     fill_days(connection, 90)
-    jobs.run_forecast(connection)
+    forecast.run(connection)
     before = rows(connection, "forecasts"), rows(connection, "runs")
     daily = runs.read(connection, "select * from features.daily_sales")
-    result = jobs.forecast_result(daily)
-    broken = result.tables["forecasts"].assign(yhat=None)
+    found = forecast.result(daily)
+    broken = found.tables["forecasts"].assign(yhat=None)
     run = runs.Run("forecast", "test", daily["metric_date"].max().date(), {}, "test")
     with pytest.raises(psycopg.errors.NotNullViolation):
         runs.write(connection, run, runs.Result("ok", tables={"forecasts": broken}))
@@ -113,18 +114,18 @@ def test_a_failed_write_leaves_the_scores_of_before(connection):
 
 
 def test_an_empty_shop_has_no_scores_and_says_so(connection):
-    for task, job in jobs.TASKS.items():
-        outcome = job(connection)
+    for name, task in jobs.TASKS.items():
+        outcome = task.run(connection)
         assert (outcome.status, outcome.rows, outcome.champion) == ("too_little_data", 0, None), (
-            task
+            name
         )
-        assert outcome.note and job(connection).reused
-    assert connection.execute("select count(*) from ml.runs").fetchone() == (3,)
+        assert outcome.note and task.run(connection).reused
+    assert connection.execute("select count(*) from ml.runs").fetchone() == (len(jobs.TASKS),)
 
 
 def test_profit_is_not_forecast_where_costs_are_unknown(connection):
     fill_days(connection, 70, costs=0.5)
-    outcome = jobs.run_forecast(connection)
+    outcome = forecast.run(connection)
     assert outcome.status == "ok"
     assert "profit: not forecast, costs are known for 50% of sales" in outcome.note
     series = connection.execute("select distinct series from ml.forecasts order by 1").fetchall()
@@ -133,14 +134,14 @@ def test_profit_is_not_forecast_where_costs_are_unknown(connection):
 
 def test_clusters_are_written_for_every_customer(connection):
     fill_customers(connection, 150)
-    outcome = jobs.run_segments(connection)
+    outcome = segments.run(connection)
     assert (outcome.status, outcome.rows) == ("ok", 150)
     assert "customers.stability" in outcome.metrics
 
 
 def test_the_schema_can_be_ensured_again(connection):
     fill_customers(connection, 150)
-    jobs.run_segments(connection)
+    segments.run(connection)
     before = rows(connection, "customer_segments")
     schema.ensure(connection)
     assert rows(connection, "customer_segments") == before

@@ -10,6 +10,7 @@ import pytest
 
 from loaders.schema import COLLECTIONS
 from loaders.settings import Settings
+from ml.jobs import TASKS
 from orchestration import automation, project, translator
 
 BUILT = ("model", "seed", "snapshot")
@@ -68,7 +69,9 @@ def test_collections_join_the_loader_and_staging(graph: Any) -> None:
 
 def test_scores_lie_between_features_and_predictions(graph: Any) -> None:
     scores, predictions = _keys(graph, "ml"), _keys(graph, "predictions")
-    assert {key.path[-1] for key in scores} >= {"forecasts", "customer_segments", "churn_scores"}
+    assert {key.path[-1] for key in scores} >= {
+        table for task in TASKS.values() for table in task.writes
+    }
     assert predictions
     for key in predictions:
         assert _above(graph, key) & scores, f"{key} reads no score"
@@ -101,11 +104,10 @@ def test_every_dbt_test_is_a_check(graph: Any) -> None:
 def test_dbt_is_called_twice_in_a_refresh(definitions: dg.Definitions) -> None:
     """Before the scores and after them; each further call would cost seconds."""
     steps = {node.name for node in definitions.resolve_job_def("refresh").nodes}
-    tasks = {"forecasts", "customer_segments", "churn_scores"}
-    assert {name for name in steps if "ml__" not in name} == {
+    tasks = {f"{task}_scores" for task in TASKS}
+    assert steps == tasks | {
         *("collections", "warehouse", "predictions", "reconciliation", "model_books")
     }
-    assert {name.removeprefix("ml__") for name in steps if "ml__" in name} == tasks
 
 
 def test_unit_tests_stay_out(graph: Any) -> None:

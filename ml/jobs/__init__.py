@@ -1,0 +1,14 @@
+"""The I/O around the models: one module per task, which reads features, computes, writes a run.
+
+Orchestration calls these; all else in this package is pure. Each takes an open connection and
+commits.
+"""
+
+from collections.abc import Mapping
+
+from ml.jobs import churn, forecast, segments
+from ml.jobs.running import Outcome, Task
+
+__all__ = ["TASKS", "Outcome", "Task"]
+
+TASKS: Mapping[str, Task] = {job.TASK.name: job.TASK for job in (forecast, segments, churn)}

@@ -1,0 +1,144 @@
+"""One run of a task: known before and confirmed, or computed and written with all its rows.
+
+A task reads features, computes, and writes a run. A run that was computed before on the same data
+with the same code is confirmed, not repeated.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psycopg
+
+from ml import runs, schema
+
+log = logging.getLogger(__name__)
+
+NO_DATA = "too_little_data"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task did, for the orchestration's metadata.
+
+    Attributes:
+        run_id: the run whose rows are now current.
+        status: `ok` or `too_little_data`.
+        champion: the model that scores, per series for forecasts.
+        rows: rows of scores.
+        reused: True where the run was known and nothing was computed.
+        metrics: the champion's main measures by name.
+    """
+
+    run_id: str
+    status: str
+    note: str
+    champion: str | None
+    rows: int
+    reused: bool
+    metrics: Mapping[str, float]
+
+    def metadata(self) -> dict[str, Any]:
+        """Plain values by name."""
+        return {**asdict(self), "metrics": dict(self.metrics)}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A problem that is solved anew at each refresh.
+
+    Attributes:
+        name: in `ml.runs`, the command line and the docs.
+        label: for people who watch it run.
+        reads: models of `features` (or of the marts) that it learns from.
+        writes: tables of the schema `ml`, besides the books that all tasks share.
+        run: computes and writes; commits.
+    """
+
+    name: str
+    label: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    run: Callable[[psycopg.Connection[Any]], Outcome]
+
+
+def compute(
+    connection: psycopg.Connection[Any],
+    *,
+    task: str,
+    version: str,
+    features: pd.DataFrame,
+    as_of: pd.Timestamp | None,
+    parameters: Mapping[str, Any],
+    result_of: Callable[[], runs.Result],
+) -> Outcome:
+    """Compute and write a run, or confirm the one that these features have already.
+
+    Args:
+        connection: open; commits.
+        task: its name.
+        version: of the method, raised when it changes on purpose; the run's id also covers the
+            code itself.
+        features: all that the result depends on.
+        as_of: last day of the data.
+        parameters: everything adjustable that changes the result; JSON.
+        result_of: computes the result.
+    """
+    schema.ensure(connection)
+    run = runs.Run(
+        task=task,
+        model_version=version,
+        as_of_date=as_of.date() if as_of is not None else None,
+        parameters=parameters,
+        data_fingerprint=runs.fingerprint(features),
+    )
+    # reading began a transaction; computing must not hold it open
+    connection.commit()
+    known = runs.confirm(connection, run)
+    if known is None:
+        result = result_of()
+        runs.write(connection, run, result)
+        known = {
+            "status": result.status,
+            "note": result.note,
+            "champion": result.champion,
+            "row_count": result.row_count,
+        }
+        reused = False
+    else:
+        reused = True
+    if known["status"] != "ok":
+        log.warning("%s: too little data: %s", task, known["note"])
+    elif known["note"]:
+        log.info("%s: %s", task, known["note"])
+    return Outcome(
+        run_id=run.run_id,
+        status=known["status"],
+        note=known["note"],
+        champion=known["champion"],
+        rows=known["row_count"],
+        reused=reused,
+        metrics=_headline_metrics(connection, run.run_id),
+    )
+
+
+def last_date(frame: pd.DataFrame, column: str) -> pd.Timestamp | None:
+    """The newest date of a column; None without rows."""
+    return frame[column].max() if len(frame) else None
+
+
+def _headline_metrics(connection: psycopg.Connection[Any], run_id: str) -> dict[str, float]:
+    """Measures of the champion; forecasts only over all 90 days."""
+    rows = connection.execute(
+        "select series || '.' || metric, value from ml.model_metrics"
+        " where run_id = %s and is_champion and horizon not in ('1-30', '31-90')"
+        " and value is not null order by 1",
+        [run_id],
+    ).fetchall()
+    connection.commit()
+    return {name: float(value) for name, value in rows if np.isfinite(value)}
