@@ -13,7 +13,6 @@ from ml import jobs
 from ml.jobs import Task
 from orchestration import progress, project
 
-
 _TABLES = project.sources(project.SCORES)
 
 
