@@ -18,10 +18,11 @@ MOVED := $(shell grep -qs "$(CURDIR)/$(BIN)" $(BIN)/dbt || rm -f $(READY))
 export DAGSTER_TELEMETRY_DISABLED = 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS = false
 export DO_NOT_TRACK = 1
+export MLFLOW_DISABLE_TELEMETRY = true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down status load build refresh ui docs psql lint proof bench bench-loader bench-metrics bench-ml bench-warehouse soak clean
+.PHONY: help demo test up down status load build refresh ui mlflow docs psql lint proof bench bench-loader bench-metrics bench-ml bench-warehouse soak clean
 
 help:
 	@echo "Ledgerline: a shop's MongoDB to Postgres marts and models whose numbers can be proven"
@@ -59,6 +60,9 @@ refresh: $(READY) ## everything that changed: load, build, test, forecast, score
 
 ui: $(READY) ## Dagster's UI with the daily schedule, on this machine only
 	$(RUN) ui $(ARGS)
+
+mlflow: $(READY) ## MLflow's UI with all versions of the models, on this machine only [ARGS="--port 5001"]
+	$(RUN) models ui $(ARGS)
 
 docs: $(READY) ## dbt's documentation with lineage, in the browser
 	$(RUN) docs $(ARGS)

@@ -56,6 +56,11 @@ class Settings(BaseSettings):
     store_timezone: str = Field("Europe/London", validation_alias="LEDGERLINE_STORE_TIMEZONE")
     store_currency: str = Field("GBP", validation_alias="LEDGERLINE_STORE_CURRENCY")
 
+    # --- models: a task's run counts as current for so many days of data -------------------------
+    retrain_days: Annotated[int, Field(ge=1, le=90)] = Field(
+        1, validation_alias="LEDGERLINE_RETRAIN_DAYS"
+    )
+
     log_level: str = Field("INFO", validation_alias="LOG_LEVEL")
 
     @property

@@ -93,14 +93,14 @@ class Result:
         return sum(len(frame) for frame in self.tables.values())
 
 
-def read(connection: psycopg.Connection[Any], query: str) -> pd.DataFrame:
+def read(connection: psycopg.Connection[Any], query: str | sql.Composable) -> pd.DataFrame:
     """Rows of a query as a frame.
 
     Streamed as CSV: a frame of Python objects would take ten times the memory. `numeric` becomes
     float64, dates become timestamps, booleans stay nullable; an empty text is a missing one.
     """
     with connection.cursor() as cursor:
-        statement = sql.SQL(query)
+        statement = query if isinstance(query, sql.Composable) else sql.SQL(query)
         cursor.execute(sql.SQL("select * from ({}) as rows limit 0").format(statement))
         types = {column.name: column.type_code for column in cursor.description or ()}
         buffer = io.BytesIO()
@@ -145,17 +145,49 @@ def code_version() -> str:
     return digest.hexdigest()[:16]
 
 
+_CONFIRMED = ("run_id", "status", "note", "champion", "row_count")
+
+
 def confirm(connection: psycopg.Connection[Any], run: Run) -> dict[str, Any] | None:
     """Mark a run as current if it was computed before; its record, or None. Commits."""
+    return _confirm(connection, "%s", [run.run_id])
+
+
+def confirm_recent(
+    connection: psycopg.Connection[Any], run: Run, days: int
+) -> dict[str, Any] | None:
+    """Mark the newest run of the same method as current if it is less than `days` older. Commits.
+
+    Returns:
+        Its record; None where there is none, or it had too little data.
+    """
+    newest = (
+        "(select run_id from ml.runs where task = %s and model_version = %s and code_version = %s"
+        " and parameters = %s and status = 'ok' and as_of_date > %s::date - %s::integer"
+        " and as_of_date <= %s order by as_of_date desc, confirmed_at desc limit 1)"
+    )
+    same = [run.task, run.model_version, code_version(), _as_stored(run.parameters)]
+    return _confirm(connection, newest, [*same, run.as_of_date, days, run.as_of_date])
+
+
+def _confirm(
+    connection: psycopg.Connection[Any], which: str, values: list[Any]
+) -> dict[str, Any] | None:
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute(
-            "update ml.runs set confirmed_at = clock_timestamp() where run_id = %s"
-            " returning status, note, champion, row_count",
-            [run.run_id],
+            sql.SQL(
+                "update ml.runs set confirmed_at = clock_timestamp() where run_id = {}"
+                " returning run_id, status, note, champion, row_count"
+            ).format(sql.SQL(which)),
+            values,
         )
         row = cursor.fetchone()
     connection.commit()
-    return dict(zip(("status", "note", "champion", "row_count"), row, strict=True)) if row else None
+    return dict(zip(_CONFIRMED, row, strict=True)) if row else None
+
+
+def _as_stored(parameters: Mapping[str, Any]) -> Jsonb:
+    return Jsonb(dict(parameters))
 
 
 def write(connection: psycopg.Connection[Any], run: Run, result: Result) -> None:
@@ -183,7 +215,7 @@ def write(connection: psycopg.Connection[Any], run: Run, result: Result) -> None
             "note": result.note,
             "champion": result.champion,
             "baseline": result.baseline,
-            "parameters": Jsonb(dict(run.parameters)),
+            "parameters": _as_stored(run.parameters),
             "data_fingerprint": run.data_fingerprint,
             "trained_from": result.trained_from,
             "trained_to": result.trained_to,

@@ -44,6 +44,7 @@ COMMANDS = {
     "erase": _Target("loaders.erasure.cli", "command", "Remove a person; the amounts stay."),
     "dbt": _Target("orchestration.tools", "dbt", "Run dbt on the warehouse, as in `dbt build`."),
     "refresh": _Target("orchestration.refresh", "refresh", "Load, build, test, score, reconcile."),
+    "models": _Target("orchestration.models", "app", "Versions: list, promote, roll back, cards."),
     "ui": _Target("orchestration.tools", "ui", "Dagster's UI and schedule, on this machine."),
     "docs": _Target("orchestration.tools", "docs", "dbt's documentation with lineage."),
     "metrics": _Target("serving.cli", "app", "Numbers by name: list, describe, query."),
@@ -102,6 +103,7 @@ def no_telemetry() -> None:
         DAGSTER_TELEMETRY_DISABLED="1",
         DBT_SEND_ANONYMOUS_USAGE_STATS="false",
         DO_NOT_TRACK="1",
+        MLFLOW_DISABLE_TELEMETRY="true",
     )
 
 

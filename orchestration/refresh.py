@@ -6,9 +6,10 @@ import os
 import platform
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
+import typer
 from rich.console import Console
 
 from loaders.connections import open_mongodb, open_postgres
@@ -29,16 +30,20 @@ class RefreshError(UserError):
     """A step of the refresh failed; the message names it in one line."""
 
 
-def refresh() -> None:
+def refresh(
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train models also where nothing has changed.")
+    ] = False,
+) -> None:
     """Load what changed, build and test the marts, fit the models, reconcile."""
     console = Console()
     started = time.monotonic()
     with progress.shown_on(console):
-        run(Settings())
+        run(Settings(), retrain=retrain)
     console.print(f"refreshed in {time.monotonic() - started:.0f} s", highlight=False)
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, *, retrain: bool = False) -> None:
     """Run the job in this process; its steps report to `progress.current()`.
 
     Raises:
@@ -51,7 +56,7 @@ def run(settings: Settings) -> None:
         # here, as Dagster and dbt take seconds to import
         import dagster as dg
 
-        from orchestration import project
+        from orchestration import automation, project
 
         project.manifest()  # its errors are one line, those of loading definitions many
         from orchestration.definitions import defs
@@ -65,7 +70,11 @@ def run(settings: Settings) -> None:
             raise_on_error=False,
             # the terminal shows the steps; the events are in Dagster's log
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={_PID: str(os.getpid()), _HOST: platform.node()},
+            tags={
+                _PID: str(os.getpid()),
+                _HOST: platform.node(),
+                **({automation.RETRAIN: "by hand"} if retrain else {}),
+            },
         )
     if not result.success:
         raise RefreshError(_why(result, settings))

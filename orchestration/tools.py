@@ -31,7 +31,7 @@ def dbt(context: typer.Context) -> None:
     """Run dbt in this project with the settings' servers; all arguments are dbt's own."""
     settings = Settings()
     workspace.prepare(settings)
-    raise typer.Exit(_dbt(settings, *context.args))
+    raise typer.Exit(run_dbt(settings, *context.args))
 
 
 dbt.context_settings = _PASS_ALL
@@ -67,7 +67,7 @@ def ui(
     workspace.load_manifest(settings)
     address = f"http://{LOOPBACK}:{port}"
     print(f"Dagster: {address}  (ready in a quarter of a minute; Ctrl-C ends it)", flush=True)
-    command = [_tool("dagster"), "dev", "--log-level", "warning"]
+    command = [program("dagster"), "dev", "--log-level", "warning"]
     # Dagster's advice about its own commands is no news to who only opens the UI
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     # in place of this process, so that Ctrl-C and signals reach it directly
@@ -83,7 +83,7 @@ def docs(
     settings = Settings()
     open_postgres(settings).close()
     workspace.prepare(settings)
-    if code := _dbt(settings, "--quiet", "docs", "generate", "--static"):
+    if code := run_dbt(settings, "--quiet", "docs", "generate", "--static"):
         raise typer.Exit(code)
     folder = workspace.target_path(settings)
     page = folder / "static_index.html"
@@ -108,13 +108,21 @@ class _QuietHandler(http.server.SimpleHTTPRequestHandler):
         """Requests of one's own browser are no news."""
 
 
-def _dbt(settings: Settings, *arguments: str) -> int:
+def run_dbt(settings: Settings, *arguments: str) -> int:
+    """Run dbt in this project with the settings' servers; its exit code."""
     folder = profiles.path_for(settings).parent
-    command = [_tool("dbt"), *arguments, "--project-dir", str(ROOT), "--profiles-dir", str(folder)]
+    command = [
+        program("dbt"),
+        *arguments,
+        "--project-dir",
+        str(ROOT),
+        "--profiles-dir",
+        str(folder),
+    ]
     return subprocess.run(command, cwd=ROOT).returncode
 
 
-def _tool(name: str) -> str:
+def program(name: str) -> str:
     """A program of this environment."""
     return str(Path(sys.executable).parent / name)
 

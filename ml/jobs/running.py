@@ -1,13 +1,15 @@
 """One run of a task: known before and confirmed, or computed and written with all its rows.
 
 A task reads features, computes, and writes a run. A run that was computed before on the same data
-with the same code is confirmed, not repeated.
+with the same code is confirmed, not repeated; within `paced` also one that is not old enough yet.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +18,7 @@ import pandas as pd
 import psycopg
 
 from ml import runs, schema
+from ml.jobs import watching
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +70,33 @@ class Task:
     run: Callable[[psycopg.Connection[Any]], Outcome]
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How often a task is trained anew.
+
+    Attributes:
+        every_days: a run counts so many days of data as current; 1: whatever has new data is
+            trained.
+        retrain: also what was computed before is computed again, and replaces its rows.
+    """
+
+    every_days: int = 1
+    retrain: bool = False
+
+
+_pace: ContextVar[Pace] = ContextVar("pace")
+
+
+@contextmanager
+def paced(pace: Pace) -> Iterator[None]:
+    """Tasks within keep to this pace."""
+    token = _pace.set(pace)
+    try:
+        yield
+    finally:
+        _pace.reset(token)
+
+
 def compute(
     connection: psycopg.Connection[Any],
     *,
@@ -99,11 +129,17 @@ def compute(
     )
     # reading began a transaction; computing must not hold it open
     connection.commit()
-    known = runs.confirm(connection, run)
+    pace = _pace.get(Pace())
+    known = None if pace.retrain else runs.confirm(connection, run)
+    if known is None and not pace.retrain and pace.every_days > 1:
+        known = runs.confirm_recent(connection, run, pace.every_days)
     if known is None:
         result = result_of()
         runs.write(connection, run, result)
+        if result.status == "ok":
+            watching.record(connection, run, features, result.tables)
         known = {
+            "run_id": run.run_id,
             "status": result.status,
             "note": result.note,
             "champion": result.champion,
@@ -117,13 +153,13 @@ def compute(
     elif known["note"]:
         log.info("%s: %s", task, known["note"])
     return Outcome(
-        run_id=run.run_id,
+        run_id=known["run_id"],
         status=known["status"],
         note=known["note"],
         champion=known["champion"],
         rows=known["row_count"],
         reused=reused,
-        metrics=_headline_metrics(connection, run.run_id),
+        metrics=_headline_metrics(connection, known["run_id"]),
     )
 
 

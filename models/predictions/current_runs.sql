@@ -1,4 +1,4 @@
--- One row per task: the run whose scores are current.
+-- One row per task: the run whose scores are current: the one that a person has pinned, else the newest.
 with
 
 runs as (
@@ -7,15 +7,30 @@ runs as (
 
 ),
 
+pins as (
+
+    select * from {{ source('ml', 'pins') }}
+
+),
+
 ranked as (
 
     select
         runs.*,
+        pins.run_id is not null as is_pinned,
         row_number() over (
-            partition by task
-            order by confirmed_at desc nulls last, scored_at desc nulls last, run_id asc
+            partition by runs.task
+            order by
+                case when pins.run_id is not null then 0 else 1 end,
+                runs.confirmed_at desc nulls last,
+                runs.scored_at desc nulls last,
+                runs.run_id asc
         ) as recency
     from runs
+    left join pins
+        on
+            runs.task = pins.task
+            and runs.run_id = pins.run_id
 
 ),
 
@@ -31,6 +46,7 @@ final as (
         champion,
         baseline,
         row_count,
+        is_pinned,
         as_of_date,
         trained_from,
         trained_to,

@@ -10,8 +10,9 @@ from psycopg import sql
 from loaders.connections import open_postgres
 from loaders.settings import Settings
 from ml import jobs
-from ml.jobs import Task
-from orchestration import progress, project
+from ml.jobs import Task, running
+from orchestration import automation, progress, project
+from orchestration.defs.ml.watching import REGISTERED, WATCHED
 
 _TABLES = project.sources(project.SCORES)
 
@@ -28,10 +29,15 @@ def _assets(task: Task) -> dg.AssetsDefinition:
             for table in task.writes
         ],
     )
-    def scores() -> Iterator[dg.MaterializeResult]:
+    def scores(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         started = monotonic()
-        with progress.current().task(task.label) as shown, open_postgres(Settings()) as conn:
-            outcome = task.run(conn)
+        settings = Settings()
+        pace = running.Pace(
+            every_days=settings.retrain_days, retrain=automation.RETRAIN in context.run.tags
+        )
+        with progress.current().task(task.label) as shown, open_postgres(settings) as conn:
+            with running.paced(pace):
+                outcome = task.run(conn)
             shown.note = outcome.champion or outcome.note
             if outcome.reused:
                 shown.note = f"as before: {shown.note}"
@@ -69,6 +75,7 @@ scores = [_assets(task) for task in jobs.TASKS.values()]
         )
         for table, spec in _TABLES.items()
         if table not in {table for task in jobs.TASKS.values() for table in task.writes}
+        and table not in (*WATCHED, REGISTERED)
     ],
     can_subset=True,
 )

@@ -106,7 +106,8 @@ def test_dbt_is_called_twice_in_a_refresh(definitions: dg.Definitions) -> None:
     steps = {node.name for node in definitions.resolve_job_def("refresh").nodes}
     tasks = {f"{task}_scores" for task in TASKS}
     assert steps == tasks | {
-        *("collections", "warehouse", "predictions", "reconciliation", "model_books")
+        *("collections", "warehouse", "predictions", "reconciliation", "model_books"),
+        *("monitoring", "registry"),
     }
 
 
@@ -157,6 +158,28 @@ def test_the_schedule_runs_the_whole_job_every_night(definitions: dg.Definitions
     with context:
         requests = schedule.evaluate_tick(context).run_requests
     assert len(requests) == 1
+
+
+@pytest.mark.parametrize(("day", "retrains"), [(4, False), (5, True), (6, False)])
+def test_sunday_trains_everything_anew(
+    definitions: dg.Definitions, day: int, retrains: bool
+) -> None:
+    schedule = definitions.resolve_schedule_def("daily")
+    # 02:15 UTC in July is 03:15 in London
+    moment = datetime(2026, 7, day, 2, 15, tzinfo=UTC)
+    context = dg.build_schedule_context(
+        instance=dg.DagsterInstance.ephemeral(), scheduled_execution_time=moment
+    )
+    with context:
+        [request] = schedule.evaluate_tick(context).run_requests
+    assert (automation.RETRAIN in request.tags) == retrains
+
+
+def test_every_task_is_watched(graph: Any) -> None:
+    names = {check.name for check in graph.asset_check_keys}
+    for task in TASKS:
+        assert {f"{task}_has_not_moved", f"{task}_beats_its_baseline"} <= names
+    assert "is_registered" in names
 
 
 def _manifest(*tests: tuple[str, list[str]]) -> dict[str, Any]:

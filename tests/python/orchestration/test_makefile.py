@@ -10,8 +10,17 @@ from loaders.settings import ROOT
 
 TARGETS = (
     *("demo", "test", "up", "down", "status", "load", "build", "refresh"),
-    *("ui", "docs", "psql", "lint"),
-    *("proof", "bench", "bench-loader", "bench-warehouse", "bench-metrics", "soak", "clean"),
+    *("ui", "mlflow", "docs", "psql", "lint"),
+    *(
+        "proof",
+        "bench",
+        "bench-loader",
+        "bench-warehouse",
+        "bench-metrics",
+        "bench-ml",
+        "soak",
+        "clean",
+    ),
 )
 
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make isn't installed")
