@@ -134,5 +134,43 @@ def lift(outcome: np.ndarray, score: np.ndarray, share: float = 0.1) -> float:
     return float(hits / size / outcome.mean())
 
 
+def gini(actual: np.ndarray, score: np.ndarray) -> float:
+    """Gini of the actuals in the order of the score, over that in their own order: 1 is perfect.
+
+    Actuals below 0 count as 0; ties share their mean rank, so the order of rows doesn't matter.
+    Source: Wang, Liu & Miao 2019, "A Deep Probabilistic Model for Customer Lifetime Value
+    Prediction", arXiv 1912.07753 (normalised Gini).
+    """
+    if not len(actual):
+        return float("nan")
+    worth = np.maximum(actual, 0)
+    ranks, own = rankdata(score), rankdata(worth)
+    best = float(((own - own.mean()) * worth).sum())
+    return float(((ranks - ranks.mean()) * worth).sum()) / best if best > 0 else float("nan")
+
+
+def poisson_deviance(actual: np.ndarray, forecast: np.ndarray) -> float:
+    """Mean Poisson deviance of amounts of at least 0; forecasts above 0.
+
+    It is least for the mean, as the squared error is, but a few large customers don't decide it.
+    Source: McCullagh & Nelder 1989, "Generalized Linear Models", 2.3; as in scikit-learn.
+    """
+    known = actual > 0
+    relative = np.where(known, actual * np.log(np.where(known, actual, 1) / forecast), 0.0)
+    return 2 * _mean(relative - actual + forecast)
+
+
+def decile_error(actual: np.ndarray, score: np.ndarray) -> float:
+    """Mean over the tenths by score of |mean score / mean actual - 1|; tenths with none are left
+    out. Source as `gini`."""
+    order = np.argsort(-score, kind="stable")
+    errors = [
+        abs(score[part].mean() / actual[part].mean() - 1)
+        for part in np.array_split(order, 10)
+        if len(part) and actual[part].mean() > 0
+    ]
+    return float(np.mean(errors)) if errors else float("nan")
+
+
 def _mean(values: np.ndarray) -> float:
     return float(np.mean(values)) if len(values) else float("nan")

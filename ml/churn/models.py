@@ -16,7 +16,8 @@ from scipy.special import expit
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from ml.churn import bgnbd
+from ml.customers import bgnbd
+from ml.customers.history import purchase_summary
 
 SEED = 20240229
 MIN_LEAF = 40
@@ -154,13 +155,6 @@ def matrix(frame: pd.DataFrame) -> np.ndarray:
 def rfm_matrix(frame: pd.DataFrame) -> np.ndarray:
     """log(1 + recency, order days, money), money below 0 as 0, shape (n, 3)."""
     return np.log1p(frame[list(RFM)].to_numpy(float).clip(min=0))
-
-
-def purchase_summary(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Repeats, days from first to last purchase, and age in days: BG/NBD's input."""
-    repeats = frame["order_days"].to_numpy(float) - 1
-    age = frame["tenure_days"].to_numpy(float)
-    return repeats, age - frame["recency_days"].to_numpy(float), age
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import betaln, expit, gammaln
+from scipy.special import betaln, expit, gammaln, hyp2f1
 
 MIN_REPEAT_CUSTOMERS = 30
 _TIME_UNIT_DAYS = 7.0  # days would make the likelihood badly scaled
+_NEAR_ONE = 1e-6
 _PENALTY = 1e-3  # keeps the parameters finite where everyone behaves alike
 
 
@@ -54,6 +55,23 @@ class BgNbd:
             (self.alpha + weeks) / (self.alpha + weeks + horizon_days / _TIME_UNIT_DAYS)
         ) ** (self.r + repeats)
         return 1 - self.p_alive(repeats, last, age) * (1 - silent_if_alive)
+
+    def expected_purchases(
+        self, repeats: np.ndarray, last: np.ndarray, age: np.ndarray, horizon_days: float
+    ) -> np.ndarray:
+        """Expected purchase days in the next `horizon_days`, shape (n,); see `fit`.
+
+        Equation 10 of the paper. Its hypergeometric function overflows for eager buyers, so it
+        stands here after Euler's transformation, whose arguments don't grow with the purchases.
+        """
+        a = self.a if abs(self.a - 1) > _NEAR_ONE else 1 + _NEAR_ONE  # 0/0 at exactly 1
+        weeks, ahead = age / _TIME_UNIT_DAYS, horizon_days / _TIME_UNIT_DAYS
+        z = ahead / (self.alpha + weeks + ahead)
+        still = (1 - z) ** (a - 1) * hyp2f1(
+            a + self.b - 1 - self.r, a - 1, a + self.b + repeats - 1, z
+        )
+        if_alive = (a + self.b + repeats - 1) / (a - 1) * (1 - still)
+        return if_alive * self.p_alive(repeats, last, age)
 
 
 def fit(repeats: np.ndarray, last: np.ndarray, age: np.ndarray, penalty: float = _PENALTY) -> BgNbd:

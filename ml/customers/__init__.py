@@ -1,0 +1,1 @@
+"""What lifetime value and churn share: purchase histories, and how people come to buy."""

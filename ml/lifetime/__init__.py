@@ -1,0 +1,5 @@
+"""What each customer will spend in the next 12 months, with an interval."""
+
+from ml.lifetime.lifetime import LifetimeModel, TooLittleDataError, evaluate, fit, predict
+
+__all__ = ["LifetimeModel", "TooLittleDataError", "evaluate", "fit", "predict"]
