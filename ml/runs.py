@@ -41,7 +41,7 @@ class Run:
     """One run, before its result is known.
 
     Attributes:
-        task: forecast, segments or churn.
+        task: its name, e.g. `forecast`.
         model_version: version of the task's method.
         as_of_date: last day of the data, None without data.
         parameters: everything adjustable that changes the result; JSON.

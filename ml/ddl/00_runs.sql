@@ -5,7 +5,7 @@ create schema if not exists ml;
 -- One row per run of a task on one state of the data.
 create table if not exists ml.runs (
     run_id text primary key,
-    task text not null,                 -- forecast, segments, churn
+    task text not null,                 -- its name in ml.jobs
     model_version text not null,        -- of the task's method, raised by hand
     code_version text not null,         -- hash of the package's source
     as_of_date date,                    -- last day of the data that was learned from; null without data

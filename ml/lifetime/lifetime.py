@@ -120,8 +120,8 @@ def evaluate(model: LifetimeModel) -> pd.DataFrame:
 
     Returns:
         One row per model and metric: model, metric, value, n (predictions measured): deviance, mae,
-        rmse, r2, gini, decile_error, bias, total_error (its size), coverage_80 (intervals from cut-offs whose
-        outcome was known then; NaN without such).
+        rmse, r2, gini, decile_error, bias, total_error (its size), coverage_80 (intervals from
+        cut-offs whose outcome was known then; NaN without such).
     """
     rows = []
     for name, part in model.cuts.groupby("model", sort=True) if len(model.cuts) else ():
@@ -168,9 +168,7 @@ def measures(cut: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def interval(
-    cuts: pd.DataFrame, name: str, predicted: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def interval(cuts: pd.DataFrame, name: str, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bounds that hold `CONFIDENCE` of the outcomes, each of shape (n,); NaN without cut-offs.
 
     Args:

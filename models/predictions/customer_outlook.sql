@@ -22,6 +22,12 @@ clusters as (
 
 ),
 
+lifetimes as (
+
+    select * from {{ ref('customer_lifetime_values') }}
+
+),
+
 final as (
 
     select
@@ -40,16 +46,23 @@ final as (
         customers.recency_days,
         customers.historic_clv_amount,
         customers.historic_clv_cm2_amount,
+        cast(lifetimes.predicted_amount as {{ type_money() }}) as predicted_clv_amount,
+        cast(lifetimes.predicted_low_amount as {{ type_money() }}) as predicted_clv_low_amount,
+        cast(lifetimes.predicted_high_amount as {{ type_money() }}) as predicted_clv_high_amount,
+        cast(customers.historic_clv_amount + lifetimes.predicted_amount as {{ type_money() }}) as total_clv_amount,
         customers.health_score,
         churn.churn_probability,
         customers.expected_next_order_date,
         customers.as_of_date,
-        churn.as_of_date as churn_as_of_date
+        churn.as_of_date as churn_as_of_date,
+        lifetimes.as_of_date as clv_as_of_date
     from customers
     left join churn
         on customers.customer_key = churn.customer_key
     left join clusters
         on customers.customer_key = clusters.customer_key
+    left join lifetimes
+        on customers.customer_key = lifetimes.customer_key
 
 )
 

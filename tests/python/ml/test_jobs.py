@@ -22,6 +22,9 @@ create table features.daily_sales (
 create table features.customer_rfm (
     customer_key text, as_of_date date, recency_days integer, order_days integer,
     monetary_amount numeric(20, 4), is_latest boolean);
+create table features.customer_days (
+    customer_key text, activity_date date, orders integer, demand_amount numeric(20, 4),
+    returns_amount numeric(20, 4));
 create table features.customer_churn (
     customer_key text, as_of_date date, recency_days integer, is_churned boolean);
 """

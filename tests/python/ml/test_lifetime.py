@@ -15,8 +15,8 @@ from ml.lifetime import lifetime as rules
 from ml.lifetime import models
 
 DATA = Path(os.environ.get("LEDGERLINE_DATA", Path(__file__).parents[4] / "shared" / "data"))
-# CDs bought by 2,357 people who first came in early 1997: Fader & Hardie's public sample of the CDNOW
-# data (brucehardie.com/datasets), customer, place in the master file, date, CDs, dollars
+# CDs bought by 2,357 people who first came in early 1997: Fader & Hardie's public sample of CDNOW's
+# customers (brucehardie.com/datasets): number in the master file, customer, date, CDs, dollars
 CDNOW = DATA / "CDNOW_sample.txt"
 # Fader, Hardie & Lee 2005, table 2: BG/NBD on the first 39 weeks, time in weeks
 PUBLISHED = {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426}
@@ -184,9 +184,7 @@ def test_returns_lower_what_is_expected(shop):
         orders=0, demand_amount=0.0, returns_amount=rows["demand_amount"] / 4,
     )  # fmt: skip
     back = back[back["activity_date"] <= TODAY]
-    both = (
-        pd.concat([rows, back]).groupby(["customer_key", "activity_date"], as_index=False).sum()
-    )
+    both = pd.concat([rows, back]).groupby(["customer_key", "activity_date"], as_index=False).sum()
     with_returns = models.Task(history(both), 365, 183)
     assert with_returns.kept_share == pytest.approx(0.75, abs=0.01)
     without = models.Task(shop, 365, 183)
@@ -259,9 +257,7 @@ def test_outcomes_after_the_as_of_date_change_nothing():
     richer = rows.assign(
         demand_amount=rows["demand_amount"].where(~late, rows["demand_amount"] * 10)
     )
-    tables = [
-        lifetime.predict(lifetime.fit(history(frame).up_to(cut))) for frame in (rows, richer)
-    ]
+    tables = [lifetime.predict(lifetime.fit(history(frame).up_to(cut))) for frame in (rows, richer)]
     pd.testing.assert_frame_equal(*tables, check_exact=True)
 
 
