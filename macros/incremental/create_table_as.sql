@@ -5,14 +5,22 @@
 {% macro postgres__create_table_as(temporary, relation, sql) -%}
     {%- set strategy = config.get('incremental_strategy') -%}
     {%- if model.resource_type != 'model' or not is_tracked(model) -%}
+        {%- if model.resource_type == 'model' and not temporary -%}
+            {{- hash_joins() }};
+        {%- endif -%}
         {{- dbt.postgres__create_table_as(temporary, relation, sql) -}}
+        {%- if model.resource_type == 'model' and not temporary -%}
+            {{- enforce_not_null(relation) -}}
+        {%- endif -%}
     {%- elif not temporary -%}
+        {{ hash_joins() }};
         {%- if strategy == 'by_entity' %}
         {{ mark_built(sql) }};
         {% else %}
         {{ mark_documents() }};
         {% endif %}
         {{ dbt.postgres__create_table_as(temporary, relation, sql) }}
+        {{- enforce_not_null(relation) }}
         {% if strategy == 'by_entity' and not has_primary_key(model) -%}
         {%- set keys = config.get('unique_key') -%}
         create unique index on {{ relation }} ({{ keys if keys is string else keys | join(', ') }});

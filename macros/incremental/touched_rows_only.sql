@@ -61,6 +61,7 @@
             sql
         )) -}}
     {%- elif state == 'all' -%}
+        {%- do run_query(hash_joins()) -%}
         {{- return(sql) -}}
     {%- endif -%}
     {#- nothing is read where the limit is 0 -#}

@@ -7,6 +7,7 @@
     materialized='incremental',
     incremental_strategy='by_entity',
     unique_key=['session_date', 'marketing_channel', 'device'],
+    pre_hook=hash_joins(),
     meta={
         'entity': 'day',
         'entity_column': 'session_date',

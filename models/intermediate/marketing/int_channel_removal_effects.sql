@@ -17,6 +17,7 @@
     materialized='incremental',
     incremental_strategy='by_entity',
     unique_key=['path_month', 'marketing_channel'],
+    pre_hook=hash_joins(),
     meta={
         'entity': 'month',
         'entity_column': 'path_month',

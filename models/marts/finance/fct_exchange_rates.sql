@@ -9,6 +9,13 @@ rates as (
 
 ),
 
+calendar as (
+
+    select date_day
+    from {{ ref('dim_date') }}
+
+),
+
 bounds as (
 
     select min(valid_from) as first_date
@@ -16,9 +23,14 @@ bounds as (
 
 ),
 
+-- rates that were published before the calendar begins are needed by nobody
 days as (
 
-    {{ date_rows('(select first_date from bounds)', as_of_date(), 'rate_date') }}
+    select calendar.date_day as rate_date
+    from calendar
+    inner join bounds
+        on calendar.date_day >= bounds.first_date
+    where calendar.date_day <= {{ as_of_date() }}
 
 ),
 

@@ -50,7 +50,8 @@ daily as (
     inner join dates
         on
             dates.date_day >= levels.valid_from
-            and (dates.date_day < levels.valid_until or levels.valid_until is null)
+            -- one comparison, which an index answers
+            and dates.date_day < coalesce(levels.valid_until, cast('9999-12-31' as date))
 
 ),
 

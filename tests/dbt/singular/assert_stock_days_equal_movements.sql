@@ -3,8 +3,9 @@ with
 
 last_days as (
 
-    select max(inventory_date) as inventory_date
-    from {{ ref('fct_inventory_daily') }}
+    select max(date_day) as inventory_date
+    from {{ ref('dim_date') }}
+    where is_complete
 
 ),
 

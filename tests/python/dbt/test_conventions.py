@@ -224,6 +224,43 @@ def test_no_model_stands_on_nothing(models):
     assert [model.name for model in models if not model.depends_on.nodes] == []
 
 
+def promised(column) -> set[str]:
+    return {constraint.type.value for constraint in column.constraints or []}
+
+
+def test_tables_refuse_nulls_and_views_are_tested_for_them(models, tests):
+    """A constraint holds in every row at any time; a view, seed or source needs a test."""
+    by_id = {model.unique_id: model for model in models}
+    tested = {
+        (test.attached_node, test.column_name)
+        for test in tests
+        if getattr(test, "test_metadata", None) and test.test_metadata.name == "not_null"
+    }
+    tables = {name for name, model in by_id.items() if model.config.materialized != "view"}
+    assert {node for node, _ in tested} & tables == set(), "say constraints: [{type: not_null}]"
+    views = [
+        f"{model.name}.{column.name}"
+        for model in models
+        if model.unique_id not in tables
+        for column in model.columns.values()
+        if promised(column)
+    ]
+    assert views == [], "Postgres enforces nothing on a view"
+
+
+def test_no_key_of_an_increment_can_be_null(models):
+    """A null key equals none: its row would stay for ever. Without contract a macro sees to it."""
+    wrong = [
+        f"{model.name}.{name}"
+        for model in models
+        if model.config.get("incremental_strategy") == "by_entity"
+        and model.config.contract.enforced
+        for name in model.config.unique_key
+        if not promised(model.columns[name]) & {"not_null", "primary_key"}
+    ]
+    assert wrong == []
+
+
 def test_every_model_has_a_grain_test(models, tests):
     tested = {
         test.attached_node
