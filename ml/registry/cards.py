@@ -92,6 +92,17 @@ WORDS: dict[str, Words] = {
         "without their future, and may be judged again.",
         not_for="Proof of fraud or of anybody's mistake.",
     ),
+    "elasticity": Words(
+        purpose="By how many percent does demand change for one percent of price, per product "
+        "and category? For prices and what-if questions.",
+        method="Log units on log price with product and week held constant (least squares, or "
+        "Poisson where products often sell nothing), drawn to the category's by empirical Bayes; "
+        "the estimator that best foretells four weeks ahead speaks.",
+        limits="Correlation, no experiment: the lead-price placebo says how much of it may not be "
+        "the price. Large orders are left out, competitors are unknown, and a product that was "
+        "sold at one price or in few weeks gets no number.",
+        not_for="Prices beyond those that were tried, and prices that differ by person.",
+    ),
     "sentiment": Words(
         purpose="What do reviews say, and which words go with bad ratings of a product? For "
         "product and quality.",

@@ -27,6 +27,11 @@ create table features.customer_days (
     returns_amount numeric(20, 4));
 create table features.customer_churn (
     customer_key text, as_of_date date, recency_days integer, is_churned boolean);
+create table features.product_price_weeks (
+    product_key text, product_id text, category text, store_id text, buyer_group text,
+    orders integer, units numeric(20, 4), price_amount numeric(20, 4),
+    unit_cost_amount numeric(20, 4), markdown_share numeric(9, 6), week_start_date date,
+    week_end_date date);
 """
 
 
