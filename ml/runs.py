@@ -124,8 +124,11 @@ def read(connection: psycopg.Connection[Any], query: str | sql.Composable) -> pd
     return frame
 
 
-def fingerprint(frame: pd.DataFrame) -> str:
-    """Hash of a frame's columns and values, whatever the order of its rows."""
+def fingerprint(frame: pd.DataFrame | Mapping[str, pd.DataFrame]) -> str:
+    """Hash of a frame's columns and values, or of several named ones; no order of rows counts."""
+    if isinstance(frame, Mapping):
+        parts = [f"{name}={fingerprint(part)}" for name, part in sorted(frame.items())]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
     hashes = np.sort(pd.util.hash_pandas_object(frame, index=False).to_numpy())
     digest = hashlib.sha256(",".join(frame.columns).encode())
     digest.update(hashes.tobytes())

@@ -102,7 +102,7 @@ def compute(
     *,
     task: str,
     version: str,
-    features: pd.DataFrame,
+    features: pd.DataFrame | Mapping[str, pd.DataFrame],
     as_of: pd.Timestamp | None,
     parameters: Mapping[str, Any],
     result_of: Callable[[], runs.Result],
@@ -114,7 +114,7 @@ def compute(
         task: its name.
         version: of the method, raised when it changes on purpose; the run's id also covers the
             code itself.
-        features: all that the result depends on.
+        features: all that the result depends on; several frames by name.
         as_of: last day of the data.
         parameters: everything adjustable that changes the result; JSON.
         result_of: computes the result.

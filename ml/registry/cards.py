@@ -71,7 +71,7 @@ WORDS: dict[str, Words] = {
         "The share of the silent swings with the season, and probabilities drift with it.",
         not_for="Refusing service, credit or a refund to a person.",
     ),
-    "lifetime_value": Words(
+    "lifetime": Words(
         purpose="How much will each customer probably spend in the next twelve months? For the "
         "price of acquisition and the order of a list.",
         method="Buy-till-you-die and spend models, last year's spend and regression trees, "

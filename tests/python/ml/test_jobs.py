@@ -32,6 +32,17 @@ create table features.product_price_weeks (
     orders integer, units numeric(20, 4), price_amount numeric(20, 4),
     unit_cost_amount numeric(20, 4), markdown_share numeric(9, 6), week_start_date date,
     week_end_date date);
+create table features.daily_metrics (
+    dimension text, member text, revenue_amount numeric(20, 4), orders integer,
+    order_lines integer, units integer, cancelled_orders integer, sessions integer,
+    metric_date date);
+create table features.order_facts (
+    order_id text, customer_key text, demand_amount numeric(20, 4),
+    gross_sales_amount numeric(20, 4), discount_amount numeric(20, 4), units integer,
+    order_lines integer, order_date date, placed_at timestamptz);
+create table features.review_texts (
+    review_id text, product_key text, language text, text text, rating numeric(20, 4),
+    review_date date);
 """
 
 
