@@ -6,21 +6,9 @@
 
 with
 
-ledger as (
+store_days as (
 
-    select * from {{ ref('fct_sales_ledger') }}
-
-),
-
-orders as (
-
-    select * from {{ ref('fct_orders') }}
-
-),
-
-items as (
-
-    select * from {{ ref('fct_order_items') }}
+    select * from {{ ref('int_store_days') }}
 
 ),
 
@@ -33,96 +21,6 @@ spend as (
 overheads as (
 
     select * from {{ ref('int_overheads_daily') }}
-
-),
-
-money as (
-
-    select
-        store_id,
-        event_date as metric_date,
-        sum(case when entry_type = 'sale' then amount else 0 end) as gross_sales_amount,
-        -sum(case when entry_type = 'discount' then amount else 0 end) as discount_amount,
-        -sum(case when entry_type = 'return' then amount else 0 end) as returns_amount,
-        sum(case when entry_type = 'shipping' then amount else 0 end) as shipping_amount,
-        sum(case when entry_type = 'tax' then amount else 0 end) as tax_amount,
-        sum(case when entry_type = 'adjustment' then amount else 0 end) as adjustment_amount,
-        sum(case when entry_type = 'gift_card' then amount else 0 end) as gift_card_amount,
-        -sum(case when entry_type in ('cogs', 'cogs_return') then amount else 0 end) as cogs_amount,
-        -sum(case when entry_type = 'payment_fee' then amount else 0 end) as payment_fee_amount,
-        -sum(case when entry_type = 'payment_fee_estimate' then amount else 0 end) as estimated_payment_fee_amount,
-        -sum(case when entry_type = 'shipping_cost' then amount else 0 end) as shipping_cost_amount,
-        -sum(case when entry_type = 'fulfilment' then amount else 0 end) as fulfilment_cost_amount,
-        -sum(case when entry_type = 'packaging' then amount else 0 end) as packaging_cost_amount,
-        -sum(case when entry_type = 'return_handling' then amount else 0 end) as return_handling_cost_amount,
-        sum(case when entry_type = 'sale' then quantity else 0 end) as units,
-        -sum(case when entry_type = 'return' then quantity else 0 end) as returned_units,
-        count(distinct case when entry_type = 'return' then order_id end) as returned_orders
-    from ledger
-    where is_countable
-    group by store_id, event_date
-
-),
-
-order_basis as (
-
-    select
-        store_id,
-        order_date as metric_date,
-        -sum(case when entry_type = 'return' then amount else 0 end) as order_basis_returns_amount,
-        sum(case when entry_type in ('sale', 'discount', 'return') then amount else 0 end)
-            as order_basis_net_sales_amount,
-        sum(case when entry_type in ('sale', 'discount', 'return', 'shipping', 'tax') then amount else 0 end)
-            as order_basis_total_sales_amount
-    from ledger
-    where is_countable
-    group by store_id, order_date
-
-),
-
-order_counts as (
-
-    select
-        store_id,
-        order_date as metric_date,
-        count(*) as orders,
-        count(distinct case when is_new_customer is not null then customer_key end) as active_customers,
-        count(case when is_new_customer then 1 end) as new_customers,
-        count(case when is_new_customer is null then 1 end) as anonymous_orders
-    from orders
-    where is_countable
-    group by store_id, order_date
-
-),
-
-placed_counts as (
-
-    select
-        store_id,
-        order_date as metric_date,
-        count(*) as placed_orders,
-        count(case when is_cancelled then 1 end) as cancelled_orders
-    from orders
-    where
-        order_kind = 'sale'
-        and coalesce(exclusion_reason not in ('duplicate', 'test', 'deleted'), true)
-    group by store_id, order_date
-
-),
-
-coverage as (
-
-    select
-        store_id,
-        order_date as metric_date,
-        sum(gross_sales_amount - discount_amount) as demand_amount,
-        sum(case when unit_cost_amount is not null then gross_sales_amount - discount_amount else 0 end)
-            as costed_demand_amount
-    from items
-    where
-        is_countable
-        and measure = 'sale'
-    group by store_id, order_date
 
 ),
 
@@ -163,14 +61,8 @@ event_dates as (
     select
         store_id,
         metric_date
-    from money
-
-    union all
-
-    select
-        store_id,
-        metric_date
-    from placed_counts
+    from store_days
+    where has_events
 
     union all
 
@@ -217,57 +109,41 @@ daily as (
     select
         calendar.store_id,
         calendar.metric_date,
-        coalesce(money.gross_sales_amount, 0) as gross_sales_amount,
-        coalesce(money.discount_amount, 0) as discount_amount,
-        coalesce(money.returns_amount, 0) as returns_amount,
-        coalesce(money.shipping_amount, 0) as shipping_amount,
-        coalesce(money.tax_amount, 0) as tax_amount,
-        coalesce(money.adjustment_amount, 0) as adjustment_amount,
-        coalesce(money.gift_card_amount, 0) as gift_card_amount,
-        coalesce(money.cogs_amount, 0) as cogs_amount,
-        coalesce(money.payment_fee_amount, 0) as payment_fee_amount,
-        coalesce(money.estimated_payment_fee_amount, 0) as estimated_payment_fee_amount,
-        coalesce(money.shipping_cost_amount, 0) as shipping_cost_amount,
-        coalesce(money.fulfilment_cost_amount, 0) as fulfilment_cost_amount,
-        coalesce(money.packaging_cost_amount, 0) as packaging_cost_amount,
-        coalesce(money.return_handling_cost_amount, 0) as return_handling_cost_amount,
+        coalesce(store_days.gross_sales_amount, 0) as gross_sales_amount,
+        coalesce(store_days.discount_amount, 0) as discount_amount,
+        coalesce(store_days.returns_amount, 0) as returns_amount,
+        coalesce(store_days.shipping_amount, 0) as shipping_amount,
+        coalesce(store_days.tax_amount, 0) as tax_amount,
+        coalesce(store_days.adjustment_amount, 0) as adjustment_amount,
+        coalesce(store_days.gift_card_amount, 0) as gift_card_amount,
+        coalesce(store_days.cogs_amount, 0) as cogs_amount,
+        coalesce(store_days.payment_fee_amount, 0) as payment_fee_amount,
+        coalesce(store_days.estimated_payment_fee_amount, 0) as estimated_payment_fee_amount,
+        coalesce(store_days.shipping_cost_amount, 0) as shipping_cost_amount,
+        coalesce(store_days.fulfilment_cost_amount, 0) as fulfilment_cost_amount,
+        coalesce(store_days.packaging_cost_amount, 0) as packaging_cost_amount,
+        coalesce(store_days.return_handling_cost_amount, 0) as return_handling_cost_amount,
         coalesce(costs.marketing_spend_amount, 0) as marketing_spend_amount,
         coalesce(costs.overhead_amount, 0) as overhead_amount,
-        coalesce(order_basis.order_basis_returns_amount, 0) as order_basis_returns_amount,
-        coalesce(order_basis.order_basis_net_sales_amount, 0) as order_basis_net_sales_amount,
-        coalesce(order_basis.order_basis_total_sales_amount, 0) as order_basis_total_sales_amount,
-        coalesce(coverage.demand_amount, 0) as demand_amount,
-        coalesce(coverage.costed_demand_amount, 0) as costed_demand_amount,
-        coalesce(money.units, 0) as units,
-        coalesce(money.returned_units, 0) as returned_units,
-        coalesce(money.returned_orders, 0) as returned_orders,
-        coalesce(order_counts.orders, 0) as orders,
-        coalesce(order_counts.active_customers, 0) as active_customers,
-        coalesce(order_counts.new_customers, 0) as new_customers,
-        coalesce(order_counts.anonymous_orders, 0) as anonymous_orders,
-        coalesce(placed_counts.placed_orders, 0) as placed_orders,
-        coalesce(placed_counts.cancelled_orders, 0) as cancelled_orders
+        coalesce(store_days.order_basis_returns_amount, 0) as order_basis_returns_amount,
+        coalesce(store_days.order_basis_net_sales_amount, 0) as order_basis_net_sales_amount,
+        coalesce(store_days.order_basis_total_sales_amount, 0) as order_basis_total_sales_amount,
+        coalesce(store_days.demand_amount, 0) as demand_amount,
+        coalesce(store_days.costed_demand_amount, 0) as costed_demand_amount,
+        coalesce(store_days.units, 0) as units,
+        coalesce(store_days.returned_units, 0) as returned_units,
+        coalesce(store_days.returned_orders, 0) as returned_orders,
+        coalesce(store_days.orders, 0) as orders,
+        coalesce(store_days.active_customers, 0) as active_customers,
+        coalesce(store_days.new_customers, 0) as new_customers,
+        coalesce(store_days.anonymous_orders, 0) as anonymous_orders,
+        coalesce(store_days.placed_orders, 0) as placed_orders,
+        coalesce(store_days.cancelled_orders, 0) as cancelled_orders
     from calendar
-    left join money
+    left join store_days
         on
-            calendar.store_id = money.store_id
-            and calendar.metric_date = money.metric_date
-    left join order_basis
-        on
-            calendar.store_id = order_basis.store_id
-            and calendar.metric_date = order_basis.metric_date
-    left join order_counts
-        on
-            calendar.store_id = order_counts.store_id
-            and calendar.metric_date = order_counts.metric_date
-    left join placed_counts
-        on
-            calendar.store_id = placed_counts.store_id
-            and calendar.metric_date = placed_counts.metric_date
-    left join coverage
-        on
-            calendar.store_id = coverage.store_id
-            and calendar.metric_date = coverage.metric_date
+            calendar.store_id = store_days.store_id
+            and calendar.metric_date = store_days.metric_date
     left join costs
         on
             calendar.store_id = costs.store_id
