@@ -3,6 +3,28 @@
 -- basis 'document': read again from the raw documents, past the allocation logic, and from staging.
 -- basis 'order':    facts against the ledger, and against the roll-up for what is counted, by the order's day.
 -- basis 'event':    the ledger against the roll-up, by the event's day.
+--
+-- An increment reads the days on which something changed, and what has no day; a new week begins with all of them:
+-- what changed where no model saw it is found then (week {{ run_started_at.strftime('%G-%V') }}).
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['basis', 'store_id', 'metric_date', 'measure'],
+    meta={
+        'entity': 'day',
+        'entity_column': 'metric_date',
+        'untracked': {
+            'orders': 'what the load changed is what staging reads and logs; a document that it left out has no day',
+            'agg_daily_metrics': 'its days are the days of the ledger and the orders, which log them',
+        },
+        'touched_also': [
+            "select cast('1970-01-01' as date)",
+            "select order_date from {{ ref('fct_orders') }} where order_id in {{ touched('order') }}",
+        ],
+    },
+    indexes=[{'columns': ['metric_date']}],
+) }}
+{% set no_day = "cast('1970-01-01' as date)" %}
 {% set measures = [
     ('gross_sales', "'sale'", 1),
     ('discounts', "'discount'", -1),
@@ -30,24 +52,47 @@
 
 with
 
+orders as (
+
+    select
+        *,
+        coalesce(order_date, {{ no_day }}) as metric_date
+    from {{ ref('fct_orders') }}
+    where ({{ is_touched('order_date') }} or order_date is null)
+
+),
+
 documents as (
 
     select
         _id as order_id,
         doc
     from {{ source('shop', 'orders') }}
+    where _id in (select order_id from orders)
+
+),
+
+-- documents that no fact has stand under no day
+lost_documents as (
+
+    select documents._id as order_id
+    from {{ source('shop', 'orders') }} as documents
+    where not exists (select 1 from {{ ref('fct_orders') }} as facts where facts.order_id = documents._id)
+
+),
+
+lost_staging_orders as (
+
+    select documents.order_id
+    from {{ ref('stg_shop__orders') }} as documents
+    where not exists (select 1 from {{ ref('fct_orders') }} as facts where facts.order_id = documents.order_id)
 
 ),
 
 staging_items as (
 
     select * from {{ ref('stg_shop__order_items') }}
-
-),
-
-staging_refund_lines as (
-
-    select * from {{ ref('stg_shop__refund_lines') }}
+    where order_id in (select order_id from orders)
 
 ),
 
@@ -55,6 +100,7 @@ staging_orders as (
 
     select order_id
     from {{ ref('stg_shop__orders') }}
+    where order_id in (select order_id from orders)
 
 ),
 
@@ -70,33 +116,49 @@ kinds as (
 
 ),
 
-orders as (
-
-    select * from {{ ref('fct_orders') }}
-
-),
-
 items as (
 
-    select * from {{ ref('fct_order_items') }}
+    select
+        *,
+        coalesce(order_date, {{ no_day }}) as metric_date
+    from {{ ref('fct_order_items') }}
+    where ({{ is_touched('order_date') }} or order_date is null)
 
 ),
 
 refund_lines as (
 
-    select * from {{ ref('fct_refund_lines') }}
+    select
+        *,
+        coalesce(order_date, {{ no_day }}) as metric_date
+    from {{ ref('fct_refund_lines') }}
+    where ({{ is_touched('order_date') }} or order_date is null)
 
 ),
 
 ledger as (
 
-    select * from {{ ref('fct_sales_ledger') }}
+    select
+        *,
+        coalesce(order_date, {{ no_day }}) as metric_date
+    from {{ ref('fct_sales_ledger') }}
+    where ({{ is_touched('order_date') }} or order_date is null)
 
 ),
 
-daily as (
+ledger_events as (
+
+    select * from {{ ref('fct_sales_ledger') }}
+    where {{ is_touched('event_date') }}
+
+),
+
+shop_days as (
 
     select * from {{ ref('agg_daily_metrics') }}
+    where
+        {{ is_touched('metric_date') }}
+        and store_id <> '(shared)'
 
 ),
 
@@ -182,7 +244,7 @@ priced_lines as (
 
     select
         orders.store_id,
-        orders.order_date,
+        orders.metric_date,
         coalesce(raw_lines.quantity * raw_lines.unit_price, 0) as list_value,
         case
             when raw_headers.is_tax_included and raw_lines.tax_rate <> 0
@@ -213,22 +275,30 @@ priced_lines as (
 
 document_values as (
 
-    -- a document that no fact has stands under no day
     select
         'orders' as measure,
         orders.store_id,
-        orders.order_date as metric_date,
+        orders.metric_date,
         1 as amount
     from documents
-    left join orders
+    inner join orders
         on documents.order_id = orders.order_id
+
+    union all
+
+    select
+        'orders' as measure,
+        '(none)' as store_id,
+        {{ no_day }} as metric_date,
+        1 as amount
+    from lost_documents
 
     union all
 
     select
         'lines' as measure,
         store_id,
-        order_date as metric_date,
+        metric_date,
         1 as amount
     from priced_lines
 
@@ -237,7 +307,7 @@ document_values as (
     select
         'list_value' as measure,
         store_id,
-        order_date as metric_date,
+        metric_date,
         list_value as amount
     from priced_lines
 
@@ -246,7 +316,7 @@ document_values as (
     select
         'gross_sales' as measure,
         store_id,
-        order_date as metric_date,
+        metric_date,
         {{ to_store_currency('coalesce(gross_presentment, 0)') }} as amount
     from priced_lines
     where is_sale
@@ -256,7 +326,7 @@ document_values as (
     select
         'refunded_goods' as measure,
         orders.store_id,
-        orders.order_date as metric_date,
+        orders.metric_date,
         coalesce(raw_refund_lines.amount, 0) as amount
     from raw_refund_lines
     inner join orders
@@ -270,18 +340,27 @@ staging_values as (
     select
         'orders' as measure,
         orders.store_id,
-        orders.order_date as metric_date,
+        orders.metric_date,
         1 as amount
     from staging_orders
-    left join orders
+    inner join orders
         on staging_orders.order_id = orders.order_id
+
+    union all
+
+    select
+        'orders' as measure,
+        '(none)' as store_id,
+        {{ no_day }} as metric_date,
+        1 as amount
+    from lost_staging_orders
 
     union all
 
     select
         'lines' as measure,
         orders.store_id,
-        orders.order_date as metric_date,
+        orders.metric_date,
         1 as amount
     from staging_items
     inner join orders
@@ -292,7 +371,7 @@ staging_values as (
     select
         'list_value' as measure,
         orders.store_id,
-        orders.order_date as metric_date,
+        orders.metric_date,
         coalesce(staging_items.quantity * staging_items.unit_price, 0) as amount
     from staging_items
     inner join orders
@@ -307,7 +386,7 @@ fact_values as (
     select
         'orders' as measure,
         store_id,
-        order_date as metric_date,
+        metric_date,
         1 as amount
     from orders
 
@@ -316,7 +395,7 @@ fact_values as (
     select
         'lines' as measure,
         store_id,
-        order_date as metric_date,
+        metric_date,
         1 as amount
     from items
 
@@ -325,7 +404,7 @@ fact_values as (
     select
         'list_value' as measure,
         store_id,
-        order_date as metric_date,
+        metric_date,
         coalesce(quantity * unit_price_amount, 0) as amount
     from items
 
@@ -334,7 +413,7 @@ fact_values as (
     select
         'gross_sales' as measure,
         store_id,
-        order_date as metric_date,
+        metric_date,
         gross_sales_amount as amount
     from items
     where is_countable
@@ -344,7 +423,7 @@ fact_values as (
     select
         'refunded_goods' as measure,
         orders.store_id,
-        refund_lines.order_date as metric_date,
+        refund_lines.metric_date,
         refund_lines.goods_presentment_amount as amount
     from refund_lines
     inner join orders
@@ -357,7 +436,7 @@ ledger_values as (
     select
         'lines' as measure,
         store_id,
-        order_date as metric_date,
+        metric_date,
         1 as amount
     from ledger
     where
@@ -369,7 +448,7 @@ ledger_values as (
     select
         'gross_sales' as measure,
         store_id,
-        order_date as metric_date,
+        metric_date,
         amount
     from ledger
     where
@@ -381,7 +460,7 @@ ledger_values as (
     select
         'refunded_goods' as measure,
         store_id,
-        order_date as metric_date,
+        metric_date,
         -amount_presentment as amount
     from ledger
     where
@@ -426,13 +505,13 @@ order_days as (
 
     select
         store_id,
-        order_date as metric_date,
+        metric_date,
         {%- for measure, column in fact_columns.items() %}
         sum(coalesce({{ column }}, 0)) as {{ measure }}{{ ',' if not loop.last }}
         {%- endfor %}
     from orders
     where is_money_countable
-    group by store_id, order_date
+    group by store_id, metric_date
 
 ),
 
@@ -440,13 +519,13 @@ ledger_order_days as (
 
     select
         store_id,
-        order_date as metric_date,
+        metric_date,
         {%- for measure, entry_types, sign in measures %}
         {{ sign }} * sum(case when entry_type in ({{ entry_types }}) then amount else 0 end) as {{ measure }}{{ ',' if not loop.last }}
         {%- endfor %}
     from ledger
     where is_countable
-    group by store_id, order_date
+    group by store_id, metric_date
 
 ),
 
@@ -458,16 +537,9 @@ ledger_event_days as (
         {%- for measure, entry_types, sign in measures %}
         {{ sign }} * sum(case when entry_type in ({{ entry_types }}) then amount else 0 end) as {{ measure }}{{ ',' if not loop.last }}
         {%- endfor %}
-    from ledger
+    from ledger_events
     where is_countable
     group by store_id, event_date
-
-),
-
-shop_days as (
-
-    select * from daily
-    where store_id <> '(shared)'
 
 ),
 
@@ -475,11 +547,11 @@ order_counts as (
 
     select
         store_id,
-        order_date as metric_date,
+        metric_date,
         count(*) as orders
     from orders
     where is_countable
-    group by store_id, order_date
+    group by store_id, metric_date
 
 ),
 

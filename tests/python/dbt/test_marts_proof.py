@@ -169,7 +169,8 @@ def copy(warehouse: Settings, dbt_environment: Callable[[str], list[str]]) -> It
             settings,
             recon,
             tests,
-            lambda: runner.invoke(["build", "--select", *MODELS, *options]),
+            # what was changed by hand no model has logged
+            lambda: runner.invoke(["build", "--select", *MODELS, "--full-refresh", *options]),
             lambda *more: runner.invoke(["build", "--select", *restatements, *more, *options]),
         )
     drop_database(settings, settings.postgres_db)
