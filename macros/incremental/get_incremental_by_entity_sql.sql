@@ -51,6 +51,7 @@
         {% if pairs -%}
         {{ log_touches('changed_rows', pairs) }};
         {%- endif %}
+        {{ log_narrow_touches('changed_rows', (config.get('meta') or {}).get('narrow_touches', {})) }}
 
         delete from {{ target }}
         where ({{ key }}) in (select {{ key }} from changed_rows);

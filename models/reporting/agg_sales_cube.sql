@@ -13,8 +13,8 @@
         'touched_also': [
             "select event_date from {{ ref('fct_sales_ledger') }} where order_id in {{ touched('order') }}",
             "select order_date from {{ ref('fct_orders') }} where order_id in {{ touched('order') }}",
-            "select event_date from {{ ref('fct_sales_ledger') }} where product_key in {{ touched('sku') }}",
-            "select order_date from {{ ref('fct_sales_ledger') }} where product_key in {{ touched('sku') }}",
+            "select event_date from {{ ref('fct_sales_ledger') }} where product_key in {{ touched('sku_category') }}",
+            "select order_date from {{ ref('fct_sales_ledger') }} where product_key in {{ touched('sku_category') }}",
         ],
     },
 ) }}

@@ -5,6 +5,13 @@
     unique_key=['product_key'],
     meta={
         'touches': {'sku': ['sku', 'product_key'], 'product': ['product_key', 'product_id']},
+        'narrow_touches': {
+            'sku_category': {'key': 'product_key', 'columns': ['category']},
+            'sku_name': {
+                'key': 'product_key',
+                'columns': ['sku', 'product_id', 'product_name', 'brand', 'category', 'subcategory'],
+            },
+        },
     },
 ) }}
 

@@ -8,7 +8,7 @@
         'entity_column': 'customer_key',
         'touched_also': [
             "select customer_key from {{ ref('fct_customer_orders') }} where order_id in {{ touched('order') }}",
-            "select customer_key from {{ ref('fct_order_items') }} where product_key in {{ touched('sku') }}",
+            "select customer_key from {{ ref('fct_order_items') }} where product_key in {{ touched('sku_category') }}",
         ],
     },
 ) }}

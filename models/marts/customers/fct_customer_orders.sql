@@ -11,7 +11,7 @@
         'touches': {'order': 'order_id', 'month': 'month_start_date'},
         'touched_also': [
             "select customer_key from {{ ref('fct_orders') }} where order_id in {{ touched('order') }}",
-            "select customer_key from {{ ref('fct_order_items') }} where product_key in {{ touched('sku') }}",
+            "select customer_key from {{ ref('fct_order_items') }} where product_key in {{ touched('sku_category') }}",
         ],
     },
 ) }}
