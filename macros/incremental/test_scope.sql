@@ -7,6 +7,10 @@
     {%- if not execute or flags.WHICH not in ('build', 'test') or model.resource_type != 'test' -%}
         {{- return(everything) -}}
     {%- endif -%}
+    {%- set due = test_is_due() -%}
+    {%- if due['note'] -%}
+        {{- return({'condition': '' if due['is_due'] else 'false', 'note': due['note'] if due['is_due'] else ''}) -}}
+    {%- endif -%}
     {%- set tested = graph.nodes.get(model.attached_node) -%}
     {%- if not tested or not is_tracked(tested) or relation | string != tested.relation_name -%}
         {{- return(everything) -}}

@@ -2,7 +2,7 @@
 --
 -- A view: the rows of a day on which nothing moved are not stored (see fct_inventory_levels). Filter by
 -- SKU or by day; sums over everything and all days are in reporting.
-{{ config(materialized='view') }}
+{{ config(materialized='view', meta={'tested': 'weekly'}) }}
 
 with
 

@@ -4,7 +4,9 @@ with
 orders as (
 
     select * from {{ ref('fct_orders') }}
-    where is_countable
+    where
+        is_countable
+        and {{ is_tested('order', 'order_id') }}
 
 ),
 
@@ -29,6 +31,7 @@ attributed as (
         sum(demand_amount) as demand_amount,
         min(case when credit > 0 then 1 else 0 end) as earns_only
     from {{ ref('fct_order_attribution') }}
+    where {{ is_tested('order', 'order_id') }}
     group by order_id, attribution_model
 
 ),

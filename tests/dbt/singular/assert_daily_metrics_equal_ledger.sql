@@ -1,4 +1,7 @@
 -- The roll-up holds the whole ledger: every measure, by event day and by order day, summed over everything.
+-- Once a week: recon_money compares each day that changed in each build.
+{{ config(meta={'tested': 'weekly'}) }}
+{% set due = test_is_due() %}
 with
 
 ledger as (
@@ -20,7 +23,9 @@ ledger as (
             end
         ) as fees_amount
     from {{ ref('fct_sales_ledger') }}
-    where is_countable
+    where
+        is_countable
+        and {{ 'true' if due['is_due'] else 'false' }}
 
 ),
 
@@ -44,10 +49,13 @@ select
 from ledger
 cross join daily
 where
-    coalesce(ledger.net_sales_amount, 0) <> coalesce(daily.net_sales_amount, 0)
-    or coalesce(ledger.net_sales_amount, 0) <> coalesce(daily.order_basis_net_sales_amount, 0)
-    or coalesce(ledger.shipping_amount, 0) <> coalesce(daily.shipping_amount, 0)
-    or coalesce(ledger.tax_amount, 0) <> coalesce(daily.tax_amount, 0)
-    or coalesce(ledger.adjustment_amount, 0) <> coalesce(daily.adjustment_amount, 0)
-    or coalesce(ledger.cogs_amount, 0) <> coalesce(daily.cogs_amount, 0)
-    or coalesce(ledger.fees_amount, 0) <> coalesce(daily.fees_amount, 0)
+    {{ 'true' if due['is_due'] else 'false' }} {{ due['note'] }}
+    and (
+        coalesce(ledger.net_sales_amount, 0) <> coalesce(daily.net_sales_amount, 0)
+        or coalesce(ledger.net_sales_amount, 0) <> coalesce(daily.order_basis_net_sales_amount, 0)
+        or coalesce(ledger.shipping_amount, 0) <> coalesce(daily.shipping_amount, 0)
+        or coalesce(ledger.tax_amount, 0) <> coalesce(daily.tax_amount, 0)
+        or coalesce(ledger.adjustment_amount, 0) <> coalesce(daily.adjustment_amount, 0)
+        or coalesce(ledger.cogs_amount, 0) <> coalesce(daily.cogs_amount, 0)
+        or coalesce(ledger.fees_amount, 0) <> coalesce(daily.fees_amount, 0)
+    )

@@ -8,6 +8,7 @@ steps as (
         lag(to_state) over (partition by path_key order by step_number asc) as previous_to_state,
         lead(step_number) over (partition by path_key order by step_number asc) as next_step_number
     from {{ ref('int_channel_paths') }}
+    where {{ is_tested('person', 'person_key') }}
 
 )
 

@@ -1,4 +1,7 @@
 -- The cube, added up to store and day, is the daily roll-up, in every measure that both have and on both bases.
+{{ config(meta={'untracked': {
+    'agg_daily_metrics': 'recon_money holds it against the ledger on each day that changed',
+}}) }}
 {% set pairs = {
     'gross_sales_amount': 'gross_sales_amount',
     'discount_amount': 'discount_amount',
@@ -35,7 +38,15 @@ cube as (
         sum({{ name }}) as {{ name }}{{ ',' if not loop.last }}
         {% endfor %}
     from {{ ref('agg_sales_cube') }}
+    where {{ is_tested('day', 'sales_date') }}
     group by store_id, sales_date
+
+),
+
+daily as (
+
+    select * from {{ ref('agg_daily_metrics') }}
+    where {{ is_tested('day', 'metric_date') }}
 
 )
 
@@ -44,7 +55,7 @@ select
     daily.metric_date,
     cube.store_id as cube_store_id,
     cube.sales_date
-from {{ ref('agg_daily_metrics') }} as daily
+from daily
 full outer join cube
     on
         daily.store_id = cube.store_id

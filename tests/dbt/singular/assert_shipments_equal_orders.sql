@@ -5,6 +5,7 @@ select
 from {{ ref('fct_shipments') }} as shipments
 left join {{ ref('fct_orders') }} as orders
     on shipments.order_id = orders.order_id
+where {{ is_tested('order', 'shipments.order_id') }}
 group by orders.order_id
 having
     count(*) > 1

@@ -1,36 +1,35 @@
 -- What a SKU has on its last day is the sum of all its movements up to it.
+{% set last_day -%}
+    -- not a join: a day that is known before the view is read is the only one that it computes
+    (
+        select max(date_day)
+        from {{ ref('dim_date') }}
+        where is_complete
+    )
+{%- endset %}
+
 with
-
-last_days as (
-
-    select max(date_day) as inventory_date
-    from {{ ref('dim_date') }}
-    where is_complete
-
-),
 
 days as (
 
     select
-        daily.stock_item_key,
-        daily.on_hand
-    from {{ ref('fct_inventory_daily') }} as daily
-    inner join last_days
-        on daily.inventory_date = last_days.inventory_date
+        stock_item_key,
+        on_hand
+    from {{ ref('fct_inventory_daily') }}
+    where inventory_date = {{ last_day }}
 
 ),
 
 moved as (
 
     select
-        movements.stock_item_key,
-        sum(movements.quantity) as on_hand
-    from {{ ref('fct_inventory_movements') }} as movements
-    cross join last_days
+        stock_item_key,
+        sum(quantity) as on_hand
+    from {{ ref('fct_inventory_movements') }}
     where
-        movements.is_countable
-        and movements.movement_date <= last_days.inventory_date
-    group by movements.stock_item_key
+        is_countable
+        and movement_date <= {{ last_day }}
+    group by stock_item_key
 
 )
 

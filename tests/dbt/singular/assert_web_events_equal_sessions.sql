@@ -9,12 +9,20 @@ events as (
         count(case when event_type = 'page_view' then 1 end) as page_views,
         count(case when event_type = 'purchase' then 1 end) as purchases
     from {{ ref('fct_web_events') }}
+    where {{ is_tested('session', 'session_id') }}
     group by session_id
+
+),
+
+sessions as (
+
+    select * from {{ ref('fct_sessions') }}
+    where {{ is_tested('session', 'session_id') }}
 
 )
 
 select coalesce(sessions.session_id, events.session_id) as session_id
-from {{ ref('fct_sessions') }} as sessions
+from sessions
 full outer join events
     on sessions.session_id = events.session_id
 where
