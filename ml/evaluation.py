@@ -134,6 +134,29 @@ def lift(outcome: np.ndarray, score: np.ndarray, share: float = 0.1) -> float:
     return float(hits / size / outcome.mean())
 
 
+def confusion(outcome: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Accuracy, precision, recall and F1, and the four cells of the confusion matrix as shares.
+
+    Precision is NaN where nothing is predicted, recall where nothing is there; F1 where either is.
+    """
+    actual, predicted = outcome.astype(bool), predicted.astype(bool)
+    hit, false = _mean(actual & predicted), _mean(~actual & predicted)
+    missed, right = _mean(actual & ~predicted), _mean(~actual & ~predicted)
+    precision = hit / (hit + false) if hit + false > 0 else float("nan")
+    recall = hit / (hit + missed) if hit + missed > 0 else float("nan")
+    both = precision + recall
+    return {
+        "accuracy": hit + right,
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * precision * recall / both if both > 0 else float("nan"),
+        "true_positive": hit,
+        "false_positive": false,
+        "false_negative": missed,
+        "true_negative": right,
+    }
+
+
 def gini(actual: np.ndarray, score: np.ndarray) -> float:
     """Gini of the actuals in the order of the score, over that in their own order: 1 is perfect.
 

@@ -1,12 +1,15 @@
-"""Churn: which customers won't order in the next 90 days, how likely, and why.
+"""Churn: which customers won't order in the horizon, how likely, and why.
 
-`fit` compares the models on past as-of dates, each trained on labels that were known by then, and
-lets the best one score; `predict` scores the latest as-of date; `evaluate` measures the
-comparison.
+`fit` compares the models on past days, each trained on labels that were known by then, and lets the
+best one score; `predict` scores the last day; `evaluate` measures the comparison.
 
-A shop has no contracts, so churn is never observed: the label is no countable order in
-(as-of date, as-of date + horizon]. The champion is the model with the least mean Brier score (it
-punishes both poor ranking and poor calibration); among models within `BRIER_TIE` the best PR-AUC.
+A shop has no contracts, so churn is never observed: the label is no purchase in
+(date, date + horizon]. The champion is the model with the least mean Brier score (it punishes both
+poor ranking and poor calibration) relative to the baseline's on the same day; among models within
+`BRIER_TIE` the best PR-AUC.
+
+The horizon is 90 days, which can be compared between shops, and beside it the shop's own
+(`own_horizon`): who is silent for longer than 9 of 10 pauses that ended is unusual here.
 """
 
 from __future__ import annotations
@@ -18,12 +21,23 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from ml import evaluation
+from ml.asof import SUSPICIOUS_AUC
 from ml.churn import models
+from ml.customers.history import History
 
 HORIZON_DAYS = 90
-BRIER_TIE = 0.0005
+BRIER_TIE = 0.003  # of the baseline's: differences of .0005 between models are noise
 MAX_CUTS = 6
+CUT_STEP_DAYS = 30
+# a model that could be fitted on fewer days isn't compared: one day says more about its season
+MIN_CUTS = 2
 TIERS = (0.33, 0.66)  # low below the first, high above the second
+# more likely than not: a threshold of its own would be a choice for each purpose
+THRESHOLD = 0.5
+
+OWN_SHARE = 0.9
+OWN_BOUNDS = (30, 365)  # less is noise of the calendar, more leaves no past to learn from
+MIN_GAPS = 100  # below them the tenth longest pause is an accident
 
 # below these a score would be a guess
 MIN_CUSTOMERS = 100
@@ -31,6 +45,7 @@ MIN_PER_CLASS = 20
 MAX_DAYS_SINCE_LAST_ORDER = 30
 
 SERIES = "customers"
+OWN_SERIES = "own_rhythm"
 
 
 class TooLittleDataError(Exception):
@@ -43,6 +58,7 @@ class ChurnModel:
 
     Attributes:
         task: training rows and the rows to score.
+        probability: of churn by the champion, per row to score.
         cuts: out-of-time predictions of every model: as_of_date, model, outcome, probability.
         champion: name of the model that scores.
         reasons: logistic regression on what can be said in words.
@@ -50,58 +66,53 @@ class ChurnModel:
     """
 
     task: models.Task
+    probability: np.ndarray
     cuts: pd.DataFrame
     champion: str
     reasons: models.LinearReasons
     note: str = ""
 
 
-def fit(features: pd.DataFrame, horizon_days: int = HORIZON_DAYS) -> ChurnModel:
+def fit(history: History, horizon_days: int = HORIZON_DAYS) -> ChurnModel:
     """Compare the models out of time and train the reasons.
 
     Args:
-        features: rows of `features.customer_churn` in any order. The latest as-of date is scored.
-        horizon_days: length of the window that `is_churned` looks at.
+        history: of all customers up to the last complete day, which is scored.
+        horizon_days: length of the window without a purchase that counts as churn.
 
     Raises:
         TooLittleDataError: too few customers, orders too long ago, or no variety in the labels.
-        ValueError: a label lies beyond the latest as-of date: it can't have been known.
     """
-    if features.empty:
-        raise TooLittleDataError("no customer with an order")
-    features = features.sort_values(["as_of_date", "customer_key"]).reset_index(drop=True)
-    today = features["as_of_date"].max()
-    horizon = pd.Timedelta(days=horizon_days)
-    known = features["is_churned"].notna().to_numpy()
-    if (features["as_of_date"][known] + horizon > today).any():
-        raise ValueError("a churn label is dated after the last day of the data")
-    score = features[features["as_of_date"] == today]
-    if len(score) < MIN_CUSTOMERS:
-        raise TooLittleDataError(f"{len(score)} customers, {MIN_CUSTOMERS} are needed")
-    if score["recency_days"].min() > MAX_DAYS_SINCE_LAST_ORDER:
-        raise TooLittleDataError(
-            f"the last order is {score['recency_days'].min()} days old, "
-            f"more than {MAX_DAYS_SINCE_LAST_ORDER}"
-        )
-    labelled = features[known]
-    task = _task(labelled, score, horizon_days)
-    if task is None:
-        raise TooLittleDataError(
-            f"no day {horizon_days} days ago with {MIN_CUSTOMERS} customers, of whom "
-            f"{MIN_PER_CLASS} came back and {MIN_PER_CLASS} did not"
-        )
     with threadpool_limits(1):  # the order of a sum is the same on every machine
-        cuts = _out_of_time(labelled, horizon_days)
-        reasons = models.LinearReasons.fit(_reason_matrix(task.latest), models.labels(task.latest))
-    champion = choose_champion(cuts)
-    note = ""
-    if cuts.empty:
-        note = "history too short for an out-of-time comparison: the baseline scores"
-    elif champion == models.BASELINE:
-        note = "no model beat the baseline (logistic regression on recency, frequency, money)"
-    elif champion == "base_rate":
-        note = "no model beat the mere churn rate: all customers get the same probability"
-    return ChurnModel(task, cuts, champion, reasons, note)
+        task = models.Task.at(history, horizon_days)
+        if task.score.empty:
+            raise TooLittleDataError("no customer with an order")
+        if len(task.score) < MIN_CUSTOMERS:
+            raise TooLittleDataError(f"{len(task.score)} customers, {MIN_CUSTOMERS} are needed")
+        silent = int(task.score["recency_days"].min())
+        if silent > MAX_DAYS_SINCE_LAST_ORDER:
+            raise TooLittleDataError(
+                f"the last order is {silent} days old, more than {MAX_DAYS_SINCE_LAST_ORDER}"
+            )
+        if not _is_enough(task):
+            raise TooLittleDataError(
+                f"no day {horizon_days} days ago with {MIN_CUSTOMERS} customers, of whom "
+                f"{MIN_PER_CLASS} came back and {MIN_PER_CLASS} did not"
+            )
+        cuts = _out_of_time(history, horizon_days)
+        reasons = models.LinearReasons.fit(_reason_matrix(task.train), models.labels(task.train))
+        predictions = models.predict_all(task)
+    # what can't score today isn't champion, however good it was
+    champion = choose_champion(cuts[cuts["model"].isin(predictions)] if len(cuts) else cuts)
+    return ChurnModel(task, predictions[champion], cuts, champion, reasons, _note(cuts, champion))
+
+
+def own_horizon(history: History) -> int | None:
+    """Days that 9 of 10 pauses between purchases stay below; None with too few pauses."""
+    gaps = history.gaps
+    if len(gaps) < MIN_GAPS:
+        return None
+    return int(np.clip(np.ceil(np.quantile(gaps, OWN_SHARE)), *OWN_BOUNDS))
 
 
 def predict(model: ChurnModel) -> pd.DataFrame:
@@ -113,9 +124,7 @@ def predict(model: ChurnModel) -> pd.DataFrame:
         against the average customer, above 0 speaks for leaving; they are exact for a logistic
         regression on the named facts, which explains the champion but isn't it.
     """
-    with threadpool_limits(1):
-        probability = models.predict_all(model.task)[model.champion]
-    score = model.task.score
+    probability, score = model.probability, model.task.score
     table = pd.DataFrame(
         {
             "customer_key": score["customer_key"].to_numpy(),
@@ -142,7 +151,9 @@ def evaluate(model: ChurnModel) -> pd.DataFrame:
 
     Returns:
         One row per model and metric: model, metric, value, n (predictions measured): brier, pr_auc,
-        roc_auc, ece, lift_10 (top tenth), churn_rate.
+        roc_auc, ece, lift_10 (top tenth), churn_rate; and where more likely than not counts as
+        leaving: accuracy, precision, recall, f1, and the shares true_positive, false_positive,
+        false_negative and true_negative.
     """
     rows = []
     for name, part in model.cuts.groupby("model", sort=True) if len(model.cuts) else ():
@@ -157,65 +168,66 @@ def choose_champion(cuts: pd.DataFrame) -> str:
     """The model with the least Brier score that beats the baseline; the baseline if none does."""
     if cuts.empty:
         return models.BASELINE
-    # a model that could not be fitted at every cut is not compared
-    per_model = cuts.groupby("model")["as_of_date"].nunique()
-    complete = per_model.index[per_model == cuts["as_of_date"].nunique()]
-    means = (
-        pd.DataFrame(
-            [
-                {"model": name, **_measures(cut)}
-                for (name, _), cut in cuts.groupby(["model", "as_of_date"], sort=True)
-                if name in complete
-            ]
-        )
-        .groupby("model")
-        .mean()
-    )
-    better = means[means["brier"] < means["brier"][models.BASELINE]]
+    measured = pd.DataFrame(
+        [
+            {"model": name, "as_of_date": date, **_measures(cut)}
+            for (name, date), cut in cuts.groupby(["model", "as_of_date"], sort=True)
+        ]
+    ).set_index(["as_of_date", "model"])
+    # against the baseline of the same day: days differ, and not every model has them all
+    brier, pr_auc = measured["brier"].unstack("model"), measured["pr_auc"].unstack("model")
+    able = brier.columns[brier.count() >= min(MIN_CUTS, len(brier))]
+    relative = brier[able].div(brier[models.BASELINE], axis=0).mean()
+    better = relative[relative < 1]
     if better.empty:
         return models.BASELINE
-    tied = better[better["brier"] <= better["brier"].min() + BRIER_TIE]
-    return str(tied["pr_auc"].idxmax())
+    tied = better.index[better <= better.min() + BRIER_TIE]
+    return str(pr_auc[tied].div(pr_auc[models.BASELINE], axis=0).mean().idxmax())
 
 
-def _task(labelled: pd.DataFrame, score: pd.DataFrame, horizon_days: int) -> models.Task | None:
-    """Rows to train on for scoring `score`: their horizon was over on its day. None if too few."""
-    today = score["as_of_date"].max()
-    train = labelled[labelled["as_of_date"] <= today - pd.Timedelta(days=horizon_days)]
-    if train.empty:
-        return None
-    task = models.Task(train, score, horizon_days)
-    outcome = models.labels(task.latest)
-    enough = len(outcome) >= MIN_CUSTOMERS
-    if not enough or min(outcome.sum(), len(outcome) - outcome.sum()) < MIN_PER_CLASS:
-        return None
-    return task
+def _is_enough(task: models.Task) -> bool:
+    outcome = models.labels(task.train)
+    fewest = min(outcome.sum(), len(outcome) - outcome.sum()) if len(outcome) else 0
+    return len(outcome) >= MIN_CUSTOMERS and fewest >= MIN_PER_CLASS
 
 
-def _out_of_time(labelled: pd.DataFrame, horizon_days: int) -> pd.DataFrame:
+def _out_of_time(history: History, horizon_days: int) -> pd.DataFrame:
     parts = []
-    for as_of in sorted(labelled["as_of_date"].unique(), reverse=True):
-        score = labelled[labelled["as_of_date"] == as_of]
-        task = _task(labelled, score, horizon_days)
-        if task is None or len(parts) == MAX_CUTS:
+    for cut in range(MAX_CUTS):
+        date = history.as_of - pd.Timedelta(days=horizon_days + CUT_STEP_DAYS * cut)
+        task = models.Task.at(history.up_to(date), horizon_days)
+        if not _is_enough(task):
             break
-        outcome = models.labels(score)
-        parts.append(
-            pd.concat(
-                [
-                    pd.DataFrame(
-                        {
-                            "as_of_date": as_of,
-                            "model": name,
-                            "outcome": outcome,
-                            "probability": probability,
-                        }
-                    )
-                    for name, probability in models.predict_all(task).items()
-                ]
+        outcome = models.labels(models.labelled(history, date, horizon_days))
+        parts += [
+            pd.DataFrame(
+                {
+                    "as_of_date": date,
+                    "model": name,
+                    "outcome": outcome,
+                    "probability": probability,
+                }
             )
-        )
+            for name, probability in models.predict_all(task).items()
+        ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _note(cuts: pd.DataFrame, champion: str) -> str:
+    notes = []
+    if cuts.empty:
+        notes.append("history too short for an out-of-time comparison: the baseline scores")
+    elif champion == models.BASELINE:
+        notes.append(
+            "no model beat the baseline (logistic regression on recency, frequency, money)"
+        )
+    elif champion == "base_rate":
+        notes.append("no model beat the mere churn rate: all customers get the same probability")
+    for name, part in cuts.groupby("model") if len(cuts) else ():
+        auc = evaluation.roc_auc(part["outcome"].to_numpy(), part["probability"].to_numpy())
+        if auc > SUSPICIOUS_AUC:
+            notes.append(f"the AUC of {name} is {auc:.3f}, too good to be true: look for a leak")
+    return "; ".join(notes)
 
 
 def _measures(cut: pd.DataFrame) -> dict[str, float]:
@@ -227,6 +239,7 @@ def _measures(cut: pd.DataFrame) -> dict[str, float]:
         "ece": evaluation.expected_calibration_error(outcome, probability),
         "lift_10": evaluation.lift(outcome, probability),
         "churn_rate": float(outcome.mean()),
+        **evaluation.confusion(outcome, probability >= THRESHOLD),
     }
 
 

@@ -1,8 +1,8 @@
 """Churn models: probability that a customer doesn't order in the horizon.
 
-Every model is fitted to customers of past as-of dates whose horizon is over, and predicts for a
-later as-of date. Rows of one as-of date are never split at random: on *Online Retail II* that
-flatters the AUC of overlapping snapshots from .81 to .87.
+Every model is fitted to customers of a past day whose horizon is over, and predicts for a later
+day. Rows of one day are never split at random: on *Online Retail II* that flatters the AUC of
+overlapping snapshots from .81 to .87.
 """
 
 from __future__ import annotations
@@ -12,16 +12,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
-from sklearn.ensemble import HistGradientBoostingClassifier
+from scipy.special import expit, logit
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
+from ml.asof import require_past
 from ml.customers import bgnbd
-from ml.customers.history import purchase_summary
+from ml.customers.bgnbd import NotFittedError
+from ml.customers.history import History, purchase_summary, snapshot
 
 SEED = 20240229
 MIN_LEAF = 40
+TREES = 30
 _CLIP = 1e-4  # no probability is 0 or 1: nothing that a customer does is certain
+# a year ago the shop must have been old enough for its customers to have shown a rhythm
+MIN_SEASON_HISTORY_DAYS = 180
+_WEEKS_52 = pd.Timedelta(days=364)
 
 RFM = ("recency_days", "order_days", "monetary_amount")
 NUMBERS = (
@@ -48,22 +54,45 @@ NUMBERS = (
 
 @dataclass(frozen=True)
 class Task:
-    """What a model may see: labelled rows of the past and the rows to score.
+    """What a model may see.
 
     Attributes:
-        train: features of earlier as-of dates with boolean `is_churned`, sorted.
-        score: features of one later as-of date, sorted by customer.
+        train: features of the latest earlier day whose horizon is over, with boolean `is_churned`:
+            the season is nearest, and no customer is in it twice.
+        score: features of the day to score.
         horizon_days: length of the label's window.
+        season_log_odds: by how much BG/NBD erred over the same days a year ago, in log odds;
+            None if that isn't known.
     """
 
     train: pd.DataFrame
     score: pd.DataFrame
     horizon_days: int
+    season_log_odds: float | None = None
 
-    @property
-    def latest(self) -> pd.DataFrame:
-        """Training rows of the latest as-of date only: the season is nearest, no row twice."""
-        return self.train[self.train["as_of_date"] == self.train["as_of_date"].max()]
+    @classmethod
+    def at(cls, history: History, horizon_days: int) -> Task:
+        """The task of the history's last day; nothing after it is looked at."""
+        horizon = pd.Timedelta(days=horizon_days)
+        return cls(
+            train=labelled(history, history.as_of - horizon, horizon_days),
+            score=snapshot(history, horizon_days),
+            horizon_days=horizon_days,
+            season_log_odds=_season(history, horizon_days),
+        )
+
+
+def labelled(history: History, date: pd.Timestamp, horizon_days: int) -> pd.DataFrame:
+    """Features of a past day, and `is_churned`: no purchase in (date, date + horizon].
+
+    Raises:
+        LeakError: that window isn't over.
+    """
+    end = date + pd.Timedelta(days=horizon_days)
+    frame = snapshot(history.up_to(date), horizon_days).assign(known_on=end)
+    require_past(frame, ("known_on",), history.as_of)
+    bought = history.between(date, end, history.is_purchase.astype(float))[frame.index]
+    return frame.assign(is_churned=bought == 0)
 
 
 Model = Callable[[Task], np.ndarray]
@@ -71,36 +100,53 @@ Model = Callable[[Task], np.ndarray]
 
 def base_rate(task: Task) -> np.ndarray:
     """The trivial model: everyone churns with the latest known rate."""
-    return np.full(len(task.score), float(task.latest["is_churned"].mean()))
+    return np.full(len(task.score), float(task.train["is_churned"].mean()))
 
 
 def logistic(task: Task) -> np.ndarray:
     """The baseline: logistic regression on the logarithms of recency, frequency and money."""
-    train, score = rfm_matrix(task.latest), rfm_matrix(task.score)
-    return LinearReasons.fit(train, labels(task.latest)).probability(score)
+    train, score = rfm_matrix(task.train), rfm_matrix(task.score)
+    return LinearReasons.fit(train, labels(task.train)).probability(score)
+
+
+def logistic_all(task: Task) -> np.ndarray:
+    """Logistic regression on the logarithms of all features, shrunk since they go together."""
+    train, score = _filled(task.train), _filled(task.score)
+    return LinearReasons.fit(train, labels(task.train), strength=0.02).probability(score)
 
 
 def bg_nbd(task: Task) -> np.ndarray:
     """BG/NBD's probability of no purchase; learns from purchases up to the day of scoring."""
-    repeats, last, age = purchase_summary(task.score)
-    model = bgnbd.fit(repeats, last, age)
-    return model.p_no_purchase(repeats, last, age, task.horizon_days)
+    return _bg_nbd(task.score, task.horizon_days)
+
+
+def random_forest(task: Task) -> np.ndarray:
+    """Random forest on all features. Classes aren't balanced: that would spoil probabilities."""
+    forest = RandomForestClassifier(
+        n_estimators=TREES,
+        min_samples_leaf=20,
+        max_features=0.3,
+        max_samples=0.5,
+        random_state=SEED,
+        n_jobs=1,
+    ).fit(_filled(task.train), labels(task.train))
+    return forest.predict_proba(_filled(task.score))[:, 1]
 
 
 def hist_gb(task: Task) -> np.ndarray:
-    """Histogram gradient boosting on all features of the latest labelled as-of date."""
-    train, score = matrix(task.latest), matrix(task.score)
+    """Histogram gradient boosting on all features, with small trees: the signal is smooth."""
+    train, score = matrix(task.train), matrix(task.score)
     known = [i for i in range(train.shape[1]) if np.isfinite(train[:, i]).any()]
     model = HistGradientBoostingClassifier(
-        learning_rate=0.05,
-        max_iter=120,
-        max_leaf_nodes=15,
+        learning_rate=0.08,
+        max_iter=60,
+        max_leaf_nodes=6,
         min_samples_leaf=MIN_LEAF,
         l2_regularization=1.0,
         early_stopping=False,
         random_state=SEED,
     )
-    model.fit(train[:, known], labels(task.latest))
+    model.fit(train[:, known], labels(task.train))
     return model.predict_proba(score[:, known])[:, 1]
 
 
@@ -109,10 +155,17 @@ BASELINE = "logistic"
 BASE_MODELS: Mapping[str, Model] = {
     "base_rate": base_rate,
     "logistic": logistic,
+    "logistic_all": logistic_all,
     "bg_nbd": bg_nbd,
+    "random_forest": random_forest,
     "hist_gb": hist_gb,
 }
-ENSEMBLES: Mapping[str, tuple[str, ...]] = {"blend": ("bg_nbd", "hist_gb")}
+# one member knows the process and no label, the others know labels and no process
+ENSEMBLES: Mapping[str, tuple[str, ...]] = {
+    "blend": ("bg_nbd", "hist_gb"),
+    "blend_all": ("bg_nbd", "hist_gb", "logistic_all", "random_forest"),
+}
+SEASONAL: Mapping[str, str] = {"blend_season": "blend"}
 
 
 def predict_all(task: Task) -> dict[str, np.ndarray]:
@@ -121,11 +174,14 @@ def predict_all(task: Task) -> dict[str, np.ndarray]:
     for name, model in BASE_MODELS.items():
         try:
             predictions[name] = np.clip(model(task), _CLIP, 1 - _CLIP)
-        except bgnbd.NotFittedError:
+        except NotFittedError:
             continue
     for name, members in ENSEMBLES.items():
         if all(member in predictions for member in members):
             predictions[name] = np.mean([predictions[member] for member in members], axis=0)
+    for name, member in SEASONAL.items():
+        if task.season_log_odds is not None and member in predictions:
+            predictions[name] = expit(logit(predictions[member]) + task.season_log_odds)
     return predictions
 
 
@@ -157,6 +213,35 @@ def rfm_matrix(frame: pd.DataFrame) -> np.ndarray:
     return np.log1p(frame[list(RFM)].to_numpy(float).clip(min=0))
 
 
+def _filled(frame: pd.DataFrame) -> np.ndarray:
+    """Logarithms of `matrix`; what is undefined lies apart, below 0, shape (n, features)."""
+    return np.log1p(np.maximum(np.nan_to_num(matrix(frame), nan=-0.5), -0.5))
+
+
+def _bg_nbd(frame: pd.DataFrame, horizon_days: int) -> np.ndarray:
+    summary = purchase_summary(frame)
+    return bgnbd.fit(*summary).p_no_purchase(*summary, horizon_days)
+
+
+def _season(history: History, horizon_days: int) -> float | None:
+    """Log odds of the churn of the same days a year ago, less those that BG/NBD expected.
+
+    BG/NBD knows no season, so what it missed then is what it will miss now.
+    """
+    date = history.as_of - _WEEKS_52
+    is_over = date + pd.Timedelta(days=horizon_days) <= history.as_of
+    if not is_over or (date - history.first_day).days < MIN_SEASON_HISTORY_DAYS:
+        return None
+    frame = labelled(history, date, horizon_days)
+    try:
+        expected = _bg_nbd(frame, horizon_days).mean()
+    except NotFittedError:
+        return None
+    rate = frame["is_churned"].mean()
+    rate, expected = np.clip([rate, expected], _CLIP, 1 - _CLIP)
+    return float(logit(rate) - logit(expected))
+
+
 @dataclass(frozen=True)
 class LinearReasons:
     """Logistic regression on standardised columns, so that contributions can be compared."""
@@ -167,11 +252,11 @@ class LinearReasons:
     intercept: float
 
     @classmethod
-    def fit(cls, x: np.ndarray, y: np.ndarray) -> LinearReasons:
-        """Fit to x, shape (n, k), and labels 0 or 1, shape (n,)."""
+    def fit(cls, x: np.ndarray, y: np.ndarray, strength: float = 1.0) -> LinearReasons:
+        """Fit to x, shape (n, k), and labels 0 or 1, shape (n,); less strength, smaller weights."""
         mean, deviation = x.mean(axis=0), x.std(axis=0)
         deviation = np.where(deviation > 0, deviation, 1.0)
-        model = LogisticRegression(C=1.0, max_iter=1000).fit((x - mean) / deviation, y)
+        model = LogisticRegression(C=strength, max_iter=1000).fit((x - mean) / deviation, y)
         return cls(mean, deviation, model.coef_[0], float(model.intercept_[0]))
 
     def probability(self, x: np.ndarray) -> np.ndarray:

@@ -133,7 +133,7 @@ def snapshot(history: History, horizon_days: int) -> pd.DataFrame:
     n = len(history.keys)
     bought = history.is_purchase
     customer, day, sales = history.customer[bought], history.day[bought], history.sales[bought]
-    ago = (np.datetime64(history.as_of, "D") - day) / _DAY
+    ago = ((np.datetime64(history.as_of, "D") - day) / _DAY).astype(int)
     counts = np.bincount(customer, minlength=n)
     some = np.flatnonzero(counts)
     first_row = np.searchsorted(customer, some, side="left")

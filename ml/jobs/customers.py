@@ -8,14 +8,14 @@ import pandas as pd
 import psycopg
 
 from ml import runs
+from ml.jobs import running
 
 READS = ("customer_days", "customer_rfm")
 
 
 def read_days(connection: psycopg.Connection[Any]) -> tuple[pd.DataFrame, pd.Timestamp | None]:
     """Rows of `features.customer_days` up to the last complete day, and that day."""
-    clock = runs.read(connection, "select max(as_of_date) as as_of_date from features.customer_rfm")
-    as_of = clock["as_of_date"].iloc[0]
+    dates = runs.read(connection, "select distinct as_of_date from features.customer_rfm")
     days = runs.read(
         connection,
         "select customer_key, activity_date, orders, demand_amount, returns_amount"
@@ -23,4 +23,4 @@ def read_days(connection: psycopg.Connection[Any]) -> tuple[pd.DataFrame, pd.Tim
         " where activity_date <= (select max(as_of_date) from features.customer_rfm)"
         " order by customer_key, activity_date",
     )
-    return days, None if pd.isna(as_of) else as_of
+    return days, running.last_date(dates, "as_of_date")

@@ -45,6 +45,8 @@ final as (
         scores.run_id,
         scores.horizon_days,
         scores.churn_probability,
+        scores.own_horizon_days,
+        scores.own_churn_probability,
         scores.reason_1_log_odds,
         scores.reason_2_log_odds,
         scores.reason_3_log_odds,

@@ -1,76 +1,29 @@
-"""Churn: BG/NBD against its paper, labels known in time, gates, champion, reasons."""
+"""Churn: BG/NBD against its paper, labels known in time, gates, champion, reasons, lists."""
 
 import numpy as np
 import pandas as pd
 import pytest
+from shops import TODAY, buyers, history
 
-from ml import churn
-from ml.churn import bgnbd, models
+from ml import churn, evaluation
+from ml.asof import SUSPICIOUS_AUC, LeakError
 from ml.churn import churn as rules
+from ml.churn import models, traits, winback
+from ml.customers import bgnbd
+from ml.customers.history import History, snapshot
+from ml.jobs import churn as job
 
-TODAY = pd.Timestamp("2024-06-30")
-
-
-def buyers(n: int, days: int, *, seed: int = 4) -> pd.DataFrame:
-    """Purchases of a buy-till-you-die shop: customer_key, day (0 is the first day)."""
-    random = np.random.default_rng(seed)
-    rows = []
-    for customer in range(n):
-        day, rate, drop = random.uniform(0, days), random.gamma(0.6, 1 / 20), random.beta(1, 4)
-        while day < days:
-            rows.append((f"c{customer:04}", int(day), random.lognormal(3, 0.5)))
-            if random.random() < drop:
-                break
-            day += random.exponential(1 / rate) + 1
-    return pd.DataFrame(rows, columns=["customer_key", "day", "amount"]).drop_duplicates(
-        ["customer_key", "day"]
-    )
-
-
-def features(purchases: pd.DataFrame, days: int, horizon: int = 90) -> pd.DataFrame:
-    """The columns of features.customer_churn, 30 days apart, the last on the last day."""
-    parts = []
-    for as_of in range(days - 1, 60, -30):
-        known = purchases[purchases["day"] <= as_of]
-        ago = as_of - known["day"]
-        groups = known.groupby("customer_key")
-        table = pd.DataFrame(
-            {
-                "recency_days": as_of - groups["day"].max(),
-                "tenure_days": as_of - groups["day"].min(),
-                "order_days": groups.size(),
-                "orders": groups.size(),
-                "monetary_amount": groups["amount"].sum(),
-                "returns_amount": 0.0,
-                "longest_gap_days": groups["day"].apply(lambda d: d.diff().max()),
-                "gap_deviation_days": groups["day"].apply(lambda d: d.diff().std(ddof=0)),
-                "last_demand_amount": groups["amount"].last(),
-                "order_days_same_season": known[(ago < 364) & (ago >= 364 - horizon)]
-                .groupby("customer_key")
-                .size(),
-            }
-        )
-        for window in (30, 90, 180, 365):
-            recent = known[ago < window].groupby("customer_key")
-            table[f"order_days_{window}d"] = recent.size()
-            table[f"demand_{window}d_amount"] = recent["amount"].sum()
-        fill = [c for c in table if c.startswith(("order_days", "demand_"))]
-        table[fill] = table[fill].fillna(0)
-        ahead = purchases[purchases["day"].between(as_of + 1, as_of + horizon)]
-        is_known = as_of + horizon <= days - 1
-        table["is_churned"] = (
-            pd.Series(~table.index.isin(ahead["customer_key"]), table.index).astype(object)
-            if is_known
-            else None
-        )
-        table["as_of_date"] = TODAY - pd.Timedelta(days=days - 1 - as_of)
-        parts.append(table.reset_index())
-    return pd.concat(parts, ignore_index=True)
+HORIZON = pd.Timedelta(days=90)
 
 
 @pytest.fixture(scope="module")
-def shop() -> pd.DataFrame:
-    return features(buyers(1500, 600), 600)
+def days() -> pd.DataFrame:
+    return buyers(1500, 600)
+
+
+@pytest.fixture(scope="module")
+def shop(days) -> History:
+    return history(days)
 
 
 @pytest.fixture(scope="module")
@@ -124,25 +77,77 @@ def test_bgnbd_refuses_a_shop_where_nobody_returns():
 # --- time ------------------------------------------------------------------------------------
 
 
-def test_a_label_from_the_future_is_refused(shop):
-    leaking = shop.copy()
-    leaking["is_churned"] = leaking["is_churned"].where(leaking["is_churned"].notna(), True)
-    with pytest.raises(ValueError, match="after the last day"):
-        churn.fit(leaking)
+def test_a_label_whose_window_is_not_over_is_refused(shop):
+    with pytest.raises(LeakError, match="known_on"):
+        models.labelled(shop, TODAY - HORIZON + pd.Timedelta(days=1), 90)
+    frame = models.labelled(shop, TODAY - HORIZON, 90)
+    later = shop.is_purchase & (shop.day > np.datetime64(TODAY - HORIZON, "D"))
+    came_back = np.isin(frame.index, shop.customer[later])
+    assert (frame["is_churned"].to_numpy() == ~came_back).all()
 
 
-def test_models_see_no_label_that_was_unknown_on_their_day(shop, model):
-    """Labels of the last 90 days before a cut are flipped: nothing scored at it may change."""
-    cut = sorted(model.cuts["as_of_date"].unique())[0]
-    flipped = shop.copy()
-    too_late = (flipped["as_of_date"] > cut - pd.Timedelta(days=90)) & (
-        flipped["is_churned"].notna()
+def test_what_happens_after_a_day_changes_nothing_scored_on_it(days):
+    """Everybody comes back once more after the cut, or nobody does: the scores are the same."""
+    cut = TODAY - HORIZON
+    before = days[days["activity_date"] <= cut]
+    everybody = before.drop_duplicates("customer_key").assign(
+        activity_date=cut + pd.Timedelta(days=5)
     )
-    flipped.loc[too_late, "is_churned"] = ~flipped.loc[too_late, "is_churned"].astype(bool)
-    other = churn.fit(flipped)
-    columns = ["model", "probability"]
-    at = [m.cuts[m.cuts["as_of_date"] == cut][columns] for m in (model, other)]
-    pd.testing.assert_frame_equal(*[frame.reset_index(drop=True) for frame in at])
+    tables = [
+        churn.predict(churn.fit(history(frame).up_to(cut)))
+        for frame in (before, pd.concat([before, everybody]))
+    ]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+def test_a_label_made_of_a_feature_is_flagged(shop):
+    """The tutorials' leak: "gone" is a last order 90 days ago, and recency is a feature."""
+    parts = []
+    for days_ago in (90, 120):
+        task = models.Task.at(shop.up_to(TODAY - pd.Timedelta(days=days_ago)), 90)
+        leaking = models.Task(
+            task.train.assign(is_churned=task.train["recency_days"] > 90), task.score, 90
+        )
+        outcome = (task.score["recency_days"] > 90).astype(float).to_numpy()
+        for name, probability in models.predict_all(leaking).items():
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "as_of_date": task.score["as_of_date"].iloc[0],
+                        "model": name,
+                        "outcome": outcome,
+                        "probability": probability,
+                    }
+                )
+            )
+    cuts = pd.concat(parts)
+    part = cuts[cuts["model"] == "hist_gb"]
+    assert evaluation.roc_auc(part["outcome"], part["probability"].to_numpy()) > SUSPICIOUS_AUC
+    assert "hist_gb is 1.000, too good to be true" in rules._note(cuts, "hist_gb")
+
+
+def test_an_honest_comparison_is_not_flagged(model):
+    assert "leak" not in model.note
+
+
+def test_rows_split_at_random_would_flatter(shop):
+    """Why nothing here splits rows at random: a customer's overlapping snapshots answer for each
+    other, and the AUC rises without anything having been learned."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    dates = [TODAY - HORIZON - pd.Timedelta(days=15 * i) for i in range(8)]
+    stacked = pd.concat([models.labelled(shop, date, 90) for date in dates], ignore_index=True)
+    x, y = np.nan_to_num(models.matrix(stacked), nan=-1), models.labels(stacked)
+
+    def auc(train: np.ndarray, test: np.ndarray) -> float:
+        forest = RandomForestClassifier(30, min_samples_leaf=2, random_state=1)
+        forest.fit(x[train], y[train])
+        return evaluation.roc_auc(y[test], forest.predict_proba(x[test])[:, 1])
+
+    at_random = np.random.default_rng(2).random(len(y)) < 0.7
+    known = stacked["known_on"] <= TODAY - HORIZON  # windows that were over when the last began
+    in_time = known.to_numpy(), (stacked["as_of_date"] == TODAY - HORIZON).to_numpy()
+    assert auc(at_random, ~at_random) > auc(*in_time) + 0.03
 
 
 # --- choice ----------------------------------------------------------------------------------
@@ -170,9 +175,10 @@ def test_what_does_not_beat_the_baseline_is_never_champion():
     assert rules.choose_champion(cuts) == "logistic"
 
 
-def test_a_model_that_failed_at_a_cut_is_not_compared():
+def test_a_model_of_one_day_is_not_compared_with_those_of_more():
     first = cuts_of(logistic=[0.6, 0.6, 0.4, 0.4], bg_nbd=[1.0, 1.0, 0.0, 0.0])
     second = cuts_of(logistic=[0.6, 0.6, 0.4, 0.4]).assign(as_of_date=TODAY - pd.Timedelta(days=30))
+    assert rules.choose_champion(first) == "bg_nbd"
     assert rules.choose_champion(pd.concat([first, second])) == "logistic"
 
 
@@ -182,19 +188,66 @@ def test_planted_behaviour_is_found_and_calibrated(model):
     assert measured[champion, "roc_auc"] > 0.7
     assert measured[champion, "ece"] < 0.08
     assert measured[champion, "brier"] < measured["base_rate", "brier"] - 0.01
+    cells = ("true_positive", "false_positive", "false_negative", "true_negative")
+    assert sum(measured[champion, cell] for cell in cells) == pytest.approx(1)
+    assert measured[champion, "accuracy"] > measured["base_rate", "accuracy"]
+    assert measured[champion, "recall"] > 0.5 and measured[champion, "precision"] > 0.5
 
 
 def test_shuffled_labels_score_at_chance(shop):
     """Negative control: with no signal left, no model may look better than the churn rate."""
-    shuffled = shop.copy()
     random = np.random.default_rng(9)
-    known = shuffled["is_churned"].notna()
-    shuffled.loc[known, "is_churned"] = random.permutation(
-        shuffled.loc[known, "is_churned"].to_numpy()
+    found = []
+    for days_ago in (90, 150, 210):
+        date = TODAY - pd.Timedelta(days=days_ago)
+        task = models.Task.at(shop.up_to(date), 90)
+        outcome = random.permutation(models.labels(models.labelled(shop, date, 90)))
+        shuffled = models.Task(
+            task.train.assign(is_churned=random.permutation(task.train["is_churned"])),
+            task.score,
+            90,
+        )
+        found.append(
+            {
+                name: evaluation.roc_auc(outcome, probability)
+                for name, probability in models.predict_all(shuffled).items()
+            }
+        )
+    for name, auc in pd.DataFrame(found).mean().items():
+        assert auc == pytest.approx(0.5, abs=0.05), name
+
+
+def test_the_season_of_last_year_is_what_bgnbd_missed_then():
+    rows = buyers(1500, 760)
+    # nobody orders in the 90 days after this day a year ago, nor in those after today
+    closed = TODAY - pd.Timedelta(days=364)
+    in_break = (rows["activity_date"] > closed) & (rows["activity_date"] <= closed + HORIZON)
+    quiet = history(rows[~in_break])
+    usual = models.Task.at(history(rows), 90)
+    task = models.Task.at(quiet, 90)
+    assert task.season_log_odds > 3 and abs(usual.season_log_odds) < 0.5
+    found = models.predict_all(task)
+    assert found["blend_season"].mean() > found["blend"].mean() + 0.1
+    assert models.Task.at(quiet.up_to(TODAY - pd.Timedelta(days=300)), 90).season_log_odds is None
+
+
+# --- the shop's own horizon --------------------------------------------------------------------
+
+
+def test_the_own_horizon_is_what_nine_of_ten_pauses_stay_below():
+    rows = pd.DataFrame(
+        {
+            "customer_key": [f"c{i % 20}" for i in range(400)],
+            "activity_date": [TODAY - pd.Timedelta(days=40 * (i // 20)) for i in range(400)],
+            "orders": 1,
+            "demand_amount": 5.0,
+            "returns_amount": 0.0,
+        }
     )
-    measured = churn.evaluate(churn.fit(shuffled)).set_index(["model", "metric"])["value"]
-    for name in ("logistic", "hist_gb"):
-        assert measured[name, "roc_auc"] == pytest.approx(0.5, abs=0.05)
+    assert rules.own_horizon(history(rows)) == 40
+    assert rules.own_horizon(history(rows.head(100))) is None  # 80 pauses
+    daily = rows.assign(activity_date=[TODAY - pd.Timedelta(days=i // 20) for i in range(400)])
+    assert rules.own_horizon(history(daily)) == rules.OWN_BOUNDS[0]
 
 
 # --- scores ----------------------------------------------------------------------------------
@@ -202,7 +255,7 @@ def test_shuffled_labels_score_at_chance(shop):
 
 def test_score_table(shop, model):
     table = churn.predict(model)
-    latest = shop[shop["as_of_date"] == TODAY]
+    latest = snapshot(shop, 90)
     assert sorted(table["customer_key"]) == sorted(latest["customer_key"])
     p = table["churn_probability"]
     assert p.between(0, 1).all()
@@ -223,33 +276,202 @@ def test_reasons_add_up_to_the_logistic_model(model):
     assert model.reasons.contributions(model.reasons.mean[None, :]) == pytest.approx(0)
 
 
-def test_rows_in_any_order_give_the_same_scores(shop, model):
-    other = churn.predict(churn.fit(shop.sample(frac=1, random_state=5)))
+def test_rows_in_any_order_give_the_same_scores(days, model):
+    other = churn.predict(churn.fit(history(days.sample(frac=1, random_state=5))))
     pd.testing.assert_frame_equal(churn.predict(model), other, check_exact=True)
+
+
+# --- traits ------------------------------------------------------------------------------------
+
+
+def people(n: int = 400) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Half of the Germans leave, a tenth of the others; channels go with nothing."""
+    random = np.random.default_rng(3)
+    german = np.arange(n) % 2 == 0
+    frame = pd.DataFrame(
+        {
+            "customer_key": [f"c{i}" for i in range(n)],
+            "recency_days": 30.0,
+            "tenure_days": 200.0,
+            "order_days": 2,
+            "longest_gap_days": 100.0,
+            "sales_amount": random.lognormal(3, 1, n),
+            "returns_amount": 0.0,
+            "demand_90d_amount": 5.0,
+            "demand_180d_amount": 10.0,
+            "order_days_same_season": 0,
+            "is_churned": random.random(n) < np.where(german, 0.5, 0.1),
+        }
+    )
+    facts = pd.DataFrame(
+        {
+            "customer_key": frame["customer_key"],
+            "first_country": np.where(german, "DE", "FR"),
+            "first_channel": np.where(np.arange(n) % 4 < 2, "web", None),
+        }
+    )
+    return frame, facts
+
+
+def test_traits_of_those_who_left_by_hand():
+    frame, facts = people()
+    table = traits.measure(frame, facts)
+    top = table.iloc[0]
+    german = (facts["first_country"] == "DE").to_numpy()
+    left = frame["is_churned"].to_numpy()
+    assert {top["trait"], table.iloc[1]["trait"]} == {"first country"}
+    mine = table[table["value"] == "DE"].iloc[0]
+    assert mine["people"] == 200
+    assert mine["churned_share"] == pytest.approx(german[left].mean())
+    assert mine["kept_share"] == pytest.approx(german[~left].mean())
+    assert mine["lift"] == pytest.approx(mine["churned_share"] / mine["kept_share"])
+    assert mine["lift"] > 1.5
+    assert mine["churn_rate"] == pytest.approx(left[german].mean())
+    assert mine["is_clear"]
+    assert not table[table["trait"] == "first channel"]["is_clear"].any()
+    assert "has ordered once" not in set(table["trait"])  # nobody has: no trait
+
+
+def test_traits_of_chance_are_rarely_clear():
+    frame, facts = people()
+    random = np.random.default_rng(1)
+    clear = [
+        traits.measure(frame.assign(is_churned=random.permutation(frame["is_churned"])), facts)[
+            "is_clear"
+        ].any()
+        for _ in range(20)
+    ]
+    assert sum(clear) <= 3
+
+
+def test_too_few_who_left_have_no_traits():
+    frame, facts = people()
+    assert traits.measure(frame.assign(is_churned=False), facts).empty
+    assert traits.measure(frame.assign(recency_days=181.0), facts).empty
+
+
+# --- winning back ------------------------------------------------------------------------------
+
+
+def scores(n: int = 5000) -> pd.DataFrame:
+    random = np.random.default_rng(5)
+    return pd.DataFrame(
+        {
+            "customer_key": [f"c{i}" for i in range(n)],
+            "churn_probability": random.random(n),
+            "expected_amount": random.lognormal(3, 1, n),
+            "margin_share": 0.4,
+        }
+    )
+
+
+def test_the_list_holds_most_of_the_margin_at_stake_the_greatest_first():
+    table = winback.make_list(scores(), TODAY)
+    at_stake = (
+        scores()
+        .query("churn_probability > 0.5")
+        .eval("churn_probability * expected_amount * margin_share")
+    )
+    held = table["expected_margin_amount"].sum() / at_stake.sum()
+    assert winback.SHARE_AT_STAKE <= held < winback.SHARE_AT_STAKE + 0.01
+    assert len(table) < len(at_stake) * 0.7
+    assert table["expected_margin_amount"].is_monotonic_decreasing
+    assert (table["churn_probability"] > 0.5).all()
+    assert set(table["campaign"]) == {"2024-06"}
+
+
+def test_the_holdout_is_drawn_by_customer_and_campaign():
+    table = winback.make_list(scores(), TODAY)
+    again = winback.make_list(scores().sample(frac=1, random_state=1), TODAY)
+    pd.testing.assert_frame_equal(table, again)
+    assert table["is_holdout"].mean() == pytest.approx(winback.HOLDOUT_SHARE, abs=0.03)
+    # chance decides, not worth: both halves are alike
+    worth = table.groupby("is_holdout")["expected_margin_amount"].mean()
+    assert worth[True] == pytest.approx(worth[False], rel=0.15)
+    same_month = winback.make_list(scores(), TODAY - pd.Timedelta(days=9))
+    assert (same_month["is_holdout"] == table["is_holdout"]).all()
+    next_month = winback.make_list(scores(), TODAY + pd.Timedelta(days=1))
+    assert (next_month["is_holdout"] != table["is_holdout"]).mean() > 0.2
+
+
+def test_a_margin_is_drawn_towards_the_shops_and_needs_costs():
+    facts = pd.DataFrame(
+        {
+            "customer_key": ["a", "b", "c"],
+            "net_amount": [100.0, 100.0, 0.0],
+            "margin_amount": [60.0, 20.0, 0.0],
+            "demand_amount": [100.0, 100.0, 0.0],
+            "costed_demand_amount": [100.0, 90.0, 0.0],
+        }
+    )
+    found = winback.margin_share(facts).set_index("customer_key")["margin_share"]
+    assert 0.4 < found["a"] < 0.6 and 0.2 < found["b"] < 0.4
+    assert found["c"] == pytest.approx(0.4)  # nothing known of them: the shop's
+    unknown = winback.margin_share(facts.assign(costed_demand_amount=50.0))
+    assert (unknown["margin_share"] == 1).all()
+
+
+# --- the job -----------------------------------------------------------------------------------
+
+
+def test_the_job_writes_scores_traits_and_a_list(days, model):
+    keys = sorted(days["customer_key"].unique())
+    facts = pd.DataFrame(
+        {
+            "customer_key": keys,
+            "first_country": np.where(np.arange(len(keys)) % 3 == 0, "DE", "FR"),
+            "net_amount": 100.0,
+            "margin_amount": 40.0,
+            "demand_amount": 100.0,
+            "costed_demand_amount": 100.0,
+        }
+    )
+    found = job.result(days, facts, TODAY)
+    assert found.status == "ok" and found.champion == model.champion
+    table = found.tables["churn_scores"]
+    assert table["churn_probability"].tolist() == model.probability.tolist()
+    own = rules.own_horizon(history(days))
+    assert set(table["own_horizon_days"]) == {own}
+    longer = own > 90
+    mean = table[["churn_probability", "own_churn_probability"]].mean()
+    assert (mean.iloc[0] > mean.iloc[1]) == longer  # more time, more who come back
+    assert set(found.metrics["series"]) == {"customers", "own_rhythm"}
+    assert found.metrics.groupby("series")["is_champion"].any().all()
+    assert len(found.tables["churn_traits"]) > 3
+    listed = found.tables["winback"]
+    assert len(listed) and set(listed["margin_share"].round(6)) == {0.4}
+    none = job.result(days.head(0), facts.head(0), None)
+    assert none.status == "too_little_data" and not none.tables
 
 
 # --- too little data -------------------------------------------------------------------------
 
 
-def test_gates(shop):
-    latest_only = shop[shop["as_of_date"] == TODAY]
-    few = shop[shop["customer_key"] < "c0060"]
-    stale = shop.assign(recency_days=shop["recency_days"] + 31)
-    loyal = shop.assign(is_churned=shop["is_churned"].where(shop["is_churned"].isna(), False))
-    for frame, message in (
-        (shop.head(0), "no customer"),
-        (few, "100 are needed"),
-        (stale, "days old"),
-        (latest_only, "no day 90 days ago"),
-        (loyal, "came back"),
+def test_gates(days):
+    loyal = buyers(300, 200).assign(customer_key=lambda frame: frame["customer_key"].str[:2])
+    everyday = pd.concat(
+        loyal.head(1).assign(
+            customer_key=f"c{i}", activity_date=TODAY - pd.to_timedelta([0, 80, 160], unit="D")[j]
+        )
+        for i in range(150)
+        for j in range(3)
+    )
+    recent = days[days["activity_date"] > TODAY - pd.Timedelta(days=80)]
+    for frame, as_of, message in (
+        (days.head(0), TODAY, "no customer"),
+        (days.head(1), TODAY, "1 customers, 100 are needed"),
+        (days[days["customer_key"] < "c0060"], TODAY, "100 are needed"),
+        (days, TODAY + pd.Timedelta(days=31), "days old"),
+        (recent, TODAY, "no day 90 days ago"),
+        (everyday, TODAY, "came back"),
     ):
         with pytest.raises(churn.TooLittleDataError, match=message):
-            churn.fit(frame)
+            churn.fit(history(frame, as_of))
 
 
-def test_without_a_past_cut_the_baseline_scores(shop):
-    recent = shop[shop["as_of_date"] >= TODAY - pd.Timedelta(days=120)]
-    model = churn.fit(recent)
-    assert model.champion == models.BASELINE and "too short" in model.note
-    assert churn.evaluate(model).empty
-    assert len(churn.predict(model)) == (shop["as_of_date"] == TODAY).sum()
+def test_without_a_past_cut_the_baseline_scores(days):
+    recent = days[days["activity_date"] >= TODAY - pd.Timedelta(days=150)]
+    found = churn.fit(history(recent))
+    assert found.champion == models.BASELINE and "too short" in found.note
+    assert churn.evaluate(found).empty
+    assert len(churn.predict(found)) == recent["customer_key"].nunique()

@@ -25,8 +25,6 @@ create table features.customer_rfm (
 create table features.customer_days (
     customer_key text, activity_date date, orders integer, demand_amount numeric(20, 4),
     returns_amount numeric(20, 4));
-create table features.customer_churn (
-    customer_key text, as_of_date date, recency_days integer, is_churned boolean);
 create table features.product_price_weeks (
     product_key text, product_id text, category text, store_id text, buyer_group text,
     orders integer, units numeric(20, 4), price_amount numeric(20, 4),
@@ -43,6 +41,9 @@ create table features.order_facts (
 create table features.review_texts (
     review_id text, product_key text, language text, text text, rating numeric(20, 4),
     review_date date);
+create table features.customer_facts (
+    customer_key text, first_country text, net_amount numeric(20, 4), margin_amount numeric(20, 4),
+    demand_amount numeric(20, 4), costed_demand_amount numeric(20, 4));
 """
 
 
