@@ -6,12 +6,30 @@ commits.
 
 from collections.abc import Mapping
 
-from ml.jobs import anomalies, churn, elasticity, forecast, lifetime, segments, sentiment
+from ml.jobs import (
+    anomalies,
+    churn,
+    elasticity,
+    forecast,
+    lifetime,
+    recommendations,
+    segments,
+    sentiment,
+)
 from ml.jobs.running import Outcome, Task
 
 __all__ = ["TASKS", "Outcome", "Task"]
 
 TASKS: Mapping[str, Task] = {
     job.TASK.name: job.TASK
-    for job in (forecast, segments, churn, lifetime, elasticity, anomalies, sentiment)
+    for job in (
+        forecast,
+        segments,
+        churn,
+        lifetime,
+        elasticity,
+        anomalies,
+        sentiment,
+        recommendations,
+    )
 }

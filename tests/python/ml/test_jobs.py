@@ -44,6 +44,9 @@ create table features.review_texts (
 create table features.customer_facts (
     customer_key text, first_country text, net_amount numeric(20, 4), margin_amount numeric(20, 4),
     demand_amount numeric(20, 4), costed_demand_amount numeric(20, 4));
+create table features.basket_lines (
+    order_id text, product_key text, customer_key text, quantity numeric(20, 4),
+    amount numeric(20, 4), order_date date);
 """
 
 
