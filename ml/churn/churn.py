@@ -158,7 +158,7 @@ def evaluate(model: ChurnModel) -> pd.DataFrame:
     rows = []
     for name, part in model.cuts.groupby("model", sort=True) if len(model.cuts) else ():
         measured = pd.DataFrame(
-            [_measures(cut) for _, cut in part.groupby("as_of_date", sort=True)]
+            [measures(cut) for _, cut in part.groupby("as_of_date", sort=True)]
         ).mean()
         rows += [(name, metric, value, len(part)) for metric, value in measured.items()]
     return pd.DataFrame(rows, columns=["model", "metric", "value", "n"])
@@ -170,7 +170,7 @@ def choose_champion(cuts: pd.DataFrame) -> str:
         return models.BASELINE
     measured = pd.DataFrame(
         [
-            {"model": name, "as_of_date": date, **_measures(cut)}
+            {"model": name, "as_of_date": date, **measures(cut)}
             for (name, date), cut in cuts.groupby(["model", "as_of_date"], sort=True)
         ]
     ).set_index(["as_of_date", "model"])
@@ -230,7 +230,8 @@ def _note(cuts: pd.DataFrame, champion: str) -> str:
     return "; ".join(notes)
 
 
-def _measures(cut: pd.DataFrame) -> dict[str, float]:
+def measures(cut: pd.DataFrame) -> dict[str, float]:
+    """Of the predictions of one model on one day: columns outcome and probability."""
     outcome, probability = cut["outcome"].to_numpy(), cut["probability"].to_numpy()
     return {
         "brier": evaluation.brier(outcome, probability),

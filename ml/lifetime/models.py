@@ -22,7 +22,7 @@ from ml.customers.history import History, purchase_summary, snapshot
 SEED = 20240229
 YEAR = 365
 _WEEKS_52 = 364
-TREES = 60
+TREES = 40
 MIN_LEAF = 15
 # less than this is no half of a season cycle to learn customers' rhythm from
 MIN_HISTORY_DAYS = 90
