@@ -24,7 +24,9 @@ from ml.forecasting import calendar
 
 METRICS = ("revenue_amount", "orders", "order_lines", "units")
 # watched one by one, of the total: what is wrong with one of them moves no other
-ALONE = ("average_order_value", "unit_price", "cancelled_orders", "sessions")
+ALONE = ("average_order_value", "unit_price", "cancelled_orders", "sessions", "tracked_purchases")
+TRACKED = ("sessions", "tracked_purchases")  # by the web tracker, which may have come late
+FEW = 3.0  # cancellations of a day: fewer are chance
 BUDGET = 0.01  # share of days with a false alarm: one in a hundred
 NEWEST_DAYS = 7  # judged by the days before only; a week later they have a future
 FACTORS = (0.2, 0.5, 2.0, 3.0, 5.0)
@@ -226,15 +228,13 @@ def _contest(series: Series) -> pd.DataFrame:
     methods = [BASELINE] + [
         f"{level}_{score}" for level in levels for score in SCORES if score != FOREST
     ]
-    # a forest takes as long as all the others: one round on one level shows what it can do
-    forests = [f"{level}_{FOREST}" for level in ("kernel", "trailing_kernel")]
+    # a forest takes as long as all the others: on one level it shows what it can do
+    methods += [f"{level}_{FOREST}" for level in ("kernel", "trailing_kernel")]
     rows = [
         (method, factor, seed, found)
         for factor in FACTORS
         for seed in range(ROUNDS)
-        for method, found in _recall(
-            series, methods + (forests if seed == 0 else []), factor, seed
-        ).items()
+        for method, found in _recall(series, methods, factor, seed).items()
     ]
     return pd.DataFrame(rows, columns=["model", "factor", "seed", "recall"])
 
@@ -271,7 +271,7 @@ def _series(
     values = {name: column for name, column in values.items() if (column > 0).any()}
     if dimension == "total":
         values["cancelled_orders"] = rows["cancelled_orders"].fillna(0).to_numpy(float)
-        values["sessions"] = rows["sessions"].to_numpy(float)
+        values |= {name: rows[name].to_numpy(float) for name in TRACKED}
     return Series(dimension, member, days, values)
 
 
@@ -289,9 +289,9 @@ def _alone(shop: Series, name: str) -> Series | None:
         values = shop.values[name]
     if name == "cancelled_orders":
         # few cancellations are no news, and the logarithms of 0, 1 and 2 are far apart
-        values = np.maximum(values, np.median(values) / 2)
+        values = np.maximum(values, max(np.median(values) / 2, FEW))
     recorded = np.isfinite(values)
-    if name == "sessions" and recorded.any():
+    if name in TRACKED and recorded.any():
         # not recorded in between is a break; before the tracker was there it is none
         recorded = np.arange(len(values)) >= int(recorded.argmax())
         values = np.nan_to_num(values)
@@ -315,7 +315,7 @@ def _residuals(series: Series, level: str) -> np.ndarray:
 
 
 def _scored(series: Series, method: str, off: np.ndarray | None = None) -> np.ndarray:
-    """Signed score of each day, shape (n,); 0 in the warm-up. `off`: its residuals, if known."""
+    """Signed score of each day, shape (n,); NaN in the warm-up. `off`: residuals, if known."""
     if method == BASELINE:
         revenue = series.matrix[:, 0]
         score = (revenue - revenue.mean()) / (revenue.std() or 1.0)
@@ -323,12 +323,12 @@ def _scored(series: Series, method: str, off: np.ndarray | None = None) -> np.nd
         level = _level(method)
         combine = SCORES[method.removeprefix(f"{level}_")]
         score = combine(_residuals(series, level) if off is None else off)
-    return np.where(np.arange(len(score)) < WARM_UP, 0.0, score)
+    return np.where(np.arange(len(score)) < WARM_UP, np.nan, score)
 
 
 def _threshold(scores: np.ndarray, members: int) -> float:
     """What `BUDGET` of days exceed, all members of a dimension together."""
-    used = np.abs(scores[scores != 0])
+    used = np.abs(scores[np.isfinite(scores)])
     return float(np.quantile(used, 1 - BUDGET / members)) if len(used) else float("inf")
 
 

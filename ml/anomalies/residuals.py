@@ -18,7 +18,7 @@ HALF_WINDOW = 12  # open days on either side: two weeks of a shop that opens on 
 KERNEL_DAYS = 5.0  # standard deviation of the Gaussian weights; half a window reaches their end
 TRAILING_DAYS = 4.0  # the weight of a day falls by e in so many days
 CLIP = 2.5  # robust standard deviations beyond which a day moves levels and weights no further
-TREES = 50
+TREES = 30
 
 Residuals = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

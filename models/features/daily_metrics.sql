@@ -19,7 +19,8 @@ sessions as (
 
     select
         session_date,
-        count(*) as sessions
+        count(*) as sessions,
+        sum(purchases) as tracked_purchases
     from {{ ref('fct_sessions') }}
     where
         not is_bot
@@ -53,6 +54,7 @@ stacked as (
         totals.units,
         totals.cancelled_orders,
         sessions.sessions,
+        sessions.tracked_purchases,
         totals.sales_date
     from totals
     left join sessions
@@ -68,6 +70,7 @@ stacked as (
         sum(units) as units,
         sum(cancelled_orders) as cancelled_orders,
         null as sessions,
+        null as tracked_purchases,
         sales_date
     from cube
     where
@@ -89,6 +92,7 @@ final as (
         cast(units as {{ dbt.type_int() }}) as units,
         cast(cancelled_orders as {{ dbt.type_int() }}) as cancelled_orders,
         cast(sessions as {{ dbt.type_int() }}) as sessions,
+        cast(tracked_purchases as {{ dbt.type_int() }}) as tracked_purchases,
         sales_date as metric_date
     from stacked
 

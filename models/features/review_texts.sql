@@ -25,7 +25,7 @@ final as (
         reviews.language,
         texts.text,
         -- stars beyond the scale are no opinion
-        case when reviews.rating between 1 and 5 then reviews.rating end as rating,
+        cast(case when reviews.rating between 1 and 5 then reviews.rating end as {{ dbt.type_float() }}) as rating,
         reviews.review_date
     from reviews
     inner join texts
