@@ -33,7 +33,9 @@ _DTYPES = {
     _OID["float8"].oid: "float64",
     _OID["bool"].oid: "boolean",
 }
-_LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "prophet", "holidays")
+_LIBRARIES = (
+    "numpy", "pandas", "scikit-learn", "scipy", "prophet", "holidays", "statsmodels", "lightgbm",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
     python -m benchmarks.ml.online_retail [folder of the two parquet files]
 
-All of it is time-ordered: a forecast or a score sees nothing dated after its origin, closed days
-and calibration included. Prints Markdown tables.
+All of it is time-ordered: a score sees nothing dated after its cut-off. Prints Markdown tables.
 """
 
 from __future__ import annotations
@@ -20,11 +19,8 @@ from threadpoolctl import threadpool_limits
 from benchmarks.ml import frames
 from ml import evaluation, segmentation
 from ml.churn import models as churn_models
-from ml.forecasting import Series, forecast
 
 DEFAULT_FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data"
-FIRST_ORIGIN = pd.Timestamp("2010-12-25")
-ORIGINS = {30: 22, 90: 18}  # every 15 days, as many as have their whole horizon in the files
 CHURN_CUTS = [pd.Timestamp(2011, month, 9) for month in range(3, 10)]
 SEGMENT_CUT = pd.Timestamp("2011-09-09")
 
@@ -33,51 +29,6 @@ def cpu_seconds() -> float:
     """CPU-seconds of this process and of those that it started (Prophet's optimiser)."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
-
-
-def forecasts(daily: pd.DataFrame) -> pd.DataFrame:
-    """One row per series, horizon and model."""
-    rows = []
-    for column in ("product_sales", "orders"):
-        series = Series.from_frame(
-            pd.DataFrame(
-                {"date": daily["metric_date"], "value": daily[column], "activity": daily["orders"]}
-            )
-        )
-        for horizon, count in ORIGINS.items():
-            origins = list(pd.date_range(FIRST_ORIGIN, periods=count, freq="15D"))
-            backtest = forecast.run_backtest(series, origins)
-            backtest = backtest[backtest["days_ahead"] <= horizon]
-            for model, part in backtest.groupby("model", sort=False):
-                rows.append(
-                    {"series": column, "days": horizon, "model": model}
-                    | _forecast_measures(part, backtest, str(model))
-                )
-    return pd.DataFrame(rows)
-
-
-def _forecast_measures(part: pd.DataFrame, backtest: pd.DataFrame, model: str) -> dict[str, float]:
-    actual, expected = part["actual"].to_numpy(), part["forecast"].to_numpy()
-    open_days = actual > 0
-    totals = part.groupby("origin")[["actual", "forecast"]].sum()
-    intervals = forecast.conformal_backtest(backtest, model, non_negative=True)
-    inside = {
-        f"cover {level}": evaluation.coverage(
-            intervals["actual"].to_numpy(),
-            intervals[f"lo{level}"].to_numpy(),
-            intervals[f"hi{level}"].to_numpy(),
-        )
-        for level in (80, 95)
-    }
-    return {
-        "WAPE": evaluation.wape(actual, expected),
-        "RMSE": evaluation.rmse(actual, expected),
-        "R2": evaluation.r2(actual, expected),
-        "R2 open": evaluation.r2(actual[open_days], expected[open_days]),
-        "total APE": float((totals["forecast"] / totals["actual"] - 1).abs().mean()),
-        "bias": evaluation.bias(actual, expected),
-        **inside,
-    }
 
 
 def churn_scores(lines: pd.DataFrame) -> pd.DataFrame:
@@ -133,7 +84,7 @@ def markdown(table: pd.DataFrame, digits: int = 3) -> str:
 
 
 def main() -> int:
-    """Run all three; 2 where the files are missing."""
+    """Run both; 2 where the files are missing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=DEFAULT_FOLDER)
     folder = parser.parse_args().folder
@@ -142,9 +93,7 @@ def main() -> int:
     except FileNotFoundError as missing:
         print(f"error: {missing.filename} is missing: name the folder of the files")
         return 2
-    daily = frames.daily_sales(lines)
     for title, measure in (
-        (f"Daily forecasts, {len(daily)} days", lambda: forecasts(daily)),
         ("Churn, 90 days, 7 monthly cuts", lambda: churn_scores(lines)),
         ("K-means on log R, F, M", lambda: segments(lines)),
     ):

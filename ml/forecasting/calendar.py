@@ -83,6 +83,13 @@ def learn(dates: pd.DatetimeIndex, activity: np.ndarray) -> ClosedDays:
         activity: orders (or revenue) per day, shape (len(dates),); 0 is a day without any.
     """
     idle = np.asarray(activity) == 0
+    return _learn(dates[0], idle.tobytes()) if len(idle) else ClosedDays()
+
+
+@lru_cache(maxsize=256)  # every series of a shop asks the same of each origin
+def _learn(first: pd.Timestamp, idle_bytes: bytes) -> ClosedDays:
+    idle = np.frombuffer(idle_bytes, bool)
+    dates = pd.date_range(first, periods=len(idle))
     weekdays = _closed_weekdays(dates, idle)
     by_weekday = np.isin(dates.day_of_week, sorted(weekdays))
     unexplained = idle & ~by_weekday

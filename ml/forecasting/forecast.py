@@ -1,96 +1,37 @@
 """Forecast of one daily series: backtest every model, let the best one forecast.
 
-`fit` runs a rolling-origin backtest (each origin sees only its own past, closed days included),
-`predict` forecasts with the champion and the baseline, `evaluate` measures the backtest.
-
-The champion is the model with the least WAPE over the first 90 days after each origin; among
-models within `WAPE_TIE` of it the one with the least RMSE, since averaging buys stability. A model
-that doesn't beat the baseline is never champion.
+`fit` runs a rolling-origin backtest, `predict` forecasts days, months and a year, `evaluate`
+measures the backtest. How a champion is found stands in `champion`, how sure it is in `intervals`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from ml import evaluation
-from ml.forecasting import calendar, models
-from ml.forecasting.intervals import MIN_ERRORS, MIN_TOTALS, TOTAL_WINDOWS, Errors, TotalSpread
+from ml.forecasting import backtest as backtests
+from ml.forecasting import champion as champions
+from ml.forecasting import intervals, models
+from ml.forecasting.backtest import HORIZON_DAYS, MATURE_DAYS, MIN_OPEN_DAYS
+from ml.forecasting.series import YEAR_DAYS, Series, TooLittleDataError
 
-HORIZON_DAYS = 90
-YEAR_DAYS = 365
 CONFIDENCES = (0.80, 0.95)
-WAPE_TIE = 0.004  # differences below this are noise on two years of daily data
-
-MIN_OPEN_DAYS = 14  # fewer say nothing about a weekday
+MONTHS = 12
 MIN_BACKTEST_DAYS = 60
-ORIGINS = 12
-MIN_ORIGIN_SPACING_DAYS = 15
-LAST_ORIGIN_BEFORE_END_DAYS = 30
-BACKTEST_YEARS = 3
-TRAIN_YEARS = 5  # older days cost time and no longer describe the shop
-FULL_YEAR_TRAIN_DAYS = 365
+# forecasts lie on this grid, less than a tenth of a penny: sums of its multiples have no rounding
+# error in any order, so parts add up to their total to the last bit
+GRID = 2.0**-10
 
 # name of a slice of the horizon: first and last day ahead
 HORIZONS = {"1-30": (1, 30), "31-90": (31, 90), "1-90": (1, 90)}
 
-
-class TooLittleDataError(Exception):
-    """The series can't be forecast; the message says what is missing."""
-
-
-@dataclass(frozen=True)
-class Series:
-    """What is known of one daily series.
-
-    Attributes:
-        dates: consecutive calendar days, ascending, shape (n,).
-        values: the series, in its unit, shape (n,); NaN where unknown.
-        activity: orders per day, shape (n,), from which closed days are learned.
-        non_negative: whether a forecast below 0 makes no sense.
-    """
-
-    dates: pd.DatetimeIndex
-    values: np.ndarray
-    activity: np.ndarray
-    non_negative: bool = True
-
-    @classmethod
-    def from_frame(cls, frame: pd.DataFrame, non_negative: bool = True) -> Series:
-        """From columns date, value, activity in any row order; missing days count as 0.
-
-        Raises:
-            ValueError: a date stands twice.
-        """
-        by_date = frame.set_index(pd.DatetimeIndex(frame["date"])).sort_index()
-        if by_date.index.has_duplicates:
-            raise ValueError("a date stands twice in the series")
-        if by_date.empty:
-            return cls(pd.DatetimeIndex([]), np.array([]), np.array([]), non_negative)
-        days = pd.date_range(by_date.index[0], by_date.index[-1])
-        missing = ~days.isin(by_date.index)
-        values = by_date["value"].reindex(days).to_numpy(float, copy=True)
-        activity = by_date["activity"].reindex(days).to_numpy(float, copy=True)
-        values[missing], activity[missing] = 0.0, 0.0
-        return cls(days, values, activity, non_negative)
-
-    def until(self, origin: pd.Timestamp) -> Series:
-        """The same series with nothing after `origin`, and at most `TRAIN_YEARS` before it."""
-        first = origin - pd.Timedelta(days=TRAIN_YEARS * YEAR_DAYS)
-        known = np.asarray((self.dates <= origin) & (self.dates > first))
-        return replace(
-            self, dates=self.dates[known], values=self.values[known], activity=self.activity[known]
-        )
-
-    def history(self) -> tuple[models.History, calendar.ClosedDays]:
-        """The series with its closed days, and the rules that found them."""
-        rules = calendar.learn(self.dates, self.activity)
-        # an open-by-rule day may still be shut, so what happened wins over the rule
-        closed = rules.closed(self.dates) & (self.activity == 0)
-        return models.History(self.dates, self.values, closed, self.non_negative), rules
+BOUNDS = ["lo80", "hi80", "lo95", "hi95"]
+COLUMNS = ["model", "is_champion", "grain", "target_date", "horizon_days", "is_closed", "yhat"]
 
 
 @dataclass(frozen=True)
@@ -99,94 +40,208 @@ class Forecaster:
 
     Attributes:
         series: the series up to the as-of date.
-        backtest: one row per origin, target date and model: origin, target_date, days_ahead,
-            model, actual, forecast, closed (as expected at the origin), level; empty if short.
-        champion: name of the model that forecasts.
+        backtest: as `backtest.run` returns it; empty if the history is short.
+        champion: name of the model for the next 90 days.
+        far_champion: name of the model for the days beyond.
         note: why a simpler way was taken, empty if none was.
     """
 
     series: Series
     backtest: pd.DataFrame
     champion: str
+    far_champion: str
     note: str = ""
 
+    @property
+    def scale(self) -> intervals.Scale:
+        """How errors of this series are carried."""
+        return intervals.Scale(self.series.non_negative)
 
-def fit(series: Series) -> Forecaster:
-    """Backtest all models and choose the champion.
+    @cached_property
+    def path(self) -> pd.DataFrame:
+        """What is expected of each day to the end of the twelfth whole month, a year at least.
+
+        Columns target_date, days_ahead, closed, and of the champion (up to 90 days, beyond them of
+        the far champion) yhat, of the baseline naive; all on `GRID`.
+        """
+        as_of = self.series.dates[-1]
+        history, rules = self.series.history(as_of)
+        last = max(_month_after(as_of, MONTHS), as_of + pd.Timedelta(days=YEAR_DAYS))
+        future = pd.date_range(as_of + pd.Timedelta(days=1), last)
+        closed = rules.closed(future)
+        names = (self.champion, self.far_champion, models.BASELINE)
+        ahead = models.forecast_all(history, future, closed, names)
+        days = np.arange(1, len(future) + 1)
+        yhat = np.where(days <= HORIZON_DAYS, ahead[self.champion], ahead[self.far_champion])
+        return pd.DataFrame(
+            {
+                "target_date": future,
+                "days_ahead": days,
+                "closed": closed,
+                "yhat": on_grid(yhat),
+                "naive": on_grid(ahead[models.BASELINE].to_numpy()),
+            }
+        )
+
+    def walked(self, model: str) -> tuple[pd.DataFrame, intervals.Intervals]:
+        """Intervals of the model in its backtest, and those of today, see `intervals.walk`."""
+        if model not in self._walked:
+            rows = self.backtest
+            if rows.empty:
+                return rows, intervals.Intervals(self.scale, {}, {})
+            near = rows["days_ahead"] <= HORIZON_DAYS
+            rows = rows[(rows["model"] == model) & ~rows["closed"] & near]
+            self._walked[model] = intervals.walk(rows, self.scale, CONFIDENCES)
+        return self._walked[model]
+
+    @cached_property
+    def _walked(self) -> dict[str, tuple[pd.DataFrame, intervals.Intervals]]:
+        return {}
+
+    def rows(self, model: str) -> pd.DataFrame:
+        """The backtest of one model; of the champion beyond 90 days that of the far champion."""
+        if self.backtest.empty:
+            return self.backtest
+        if model == self.champion:
+            return champions.splice(self.backtest, self.champion, self.far_champion)
+        return self.backtest[self.backtest["model"] == model]
+
+
+def fit(series: Series, forecast_all: backtests.ForecastAll = models.forecast_all) -> Forecaster:
+    """Backtest all models and choose the champions.
+
+    Args:
+        series: up to the as-of date.
+        forecast_all: see `backtest.run`.
 
     Raises:
         TooLittleDataError: fewer than `MIN_OPEN_DAYS` days with a value.
     """
-    series = series.until(series.dates[-1]) if len(series.dates) else series
-    days = len(series.dates)
-    if days == 0:
+    if not len(series.dates):
         raise TooLittleDataError("no day of history")
-    history, _ = series.history()
-    usable = int(history.used.sum())
+    as_of = series.dates[-1]
+    series = series.until(as_of)
+    days = len(series.dates)
+    usable = int(series.history(as_of)[0].used.sum())
     if usable < MIN_OPEN_DAYS:
         raise TooLittleDataError(f"{usable} days with a value, {MIN_OPEN_DAYS} are needed")
     if days < MIN_BACKTEST_DAYS:
-        return Forecaster(
-            series,
-            backtest=pd.DataFrame(),
-            champion="recent_level",
-            note=f"{days} days of history, too few for a backtest ({MIN_BACKTEST_DAYS}): "
-            "recent level by weekday, no interval",
+        note = (
+            f"{days} days of history, too few for a backtest ({MIN_BACKTEST_DAYS}): "
+            "recent level by weekday, no interval"
         )
-    backtest = run_backtest(series, origins(series.dates))
-    champion = choose_champion(backtest)
+        return Forecaster(series, pd.DataFrame(), "recent_level", "recent_level", note)
+    backtest = backtests.run(series, backtests.origins(series.dates), forecast_all)
+    champion = champions.choose(backtest, is_mature=days >= MATURE_DAYS)
+    far = champions.choose_far(backtest, champion, series.non_negative)
     notes = []
     if champion == models.BASELINE:
         notes.append("no model beat the baseline (seasonal naive) in the backtest")
-    if days < FULL_YEAR_TRAIN_DAYS:
-        notes.append(f"{days} days of history: no yearly season learned, no year forecast")
-    return Forecaster(series, backtest, champion, "; ".join(notes))
+    if days < MATURE_DAYS:
+        notes.append(f"{days} days of history: no yearly season learned, no months and no year")
+    return Forecaster(series, backtest, champion, far, "; ".join(notes))
 
 
 def predict(forecaster: Forecaster, horizon_days: int = HORIZON_DAYS) -> pd.DataFrame:
     """Forecast of the champion and the baseline.
 
     Returns:
-        One row per model and period: model, grain (`day`, or `year` for the total of the next 365
-        days, if there is a year of history, with a champion of its own), target_date (the first
-        day of the period), horizon_days (its last day, counted from the as-of date), yhat, lo80,
-        hi80, lo95, hi95 (NaN without a backtest), is_closed (expected), is_champion. Bounds
-        enclose yhat; nothing is below 0 where the series can't be.
+        One row per model and period: model, grain (`day`; with a year of history also `month`, the
+        next twelve whole months, and `year`, the next 365 days), target_date (the first day of the
+        period), horizon_days (its last day, counted from the as-of date), yhat, lo80, hi80, lo95,
+        hi95 (NaN without a backtest), is_closed (expected), is_champion. Months and the year are
+        sums of one path of days. Bounds enclose yhat; nothing is below 0 where the series can't be.
     """
-    series = forecaster.series
-    history, rules = series.history()
-    future = pd.date_range(series.dates[-1] + pd.Timedelta(days=1), periods=YEAR_DAYS)
-    closed = rules.closed(future)
-    forecasts = models.forecast_all(history, future, closed)
-    level = _level(series)
-    parts = []
+    path, parts = forecaster.path, []
     for model in dict.fromkeys((forecaster.champion, models.BASELINE)):
-        errors = _daily_errors(forecaster.backtest, model, series.non_negative)
-        daily = forecasts[model].to_numpy()[:horizon_days]
-        days = pd.DataFrame(
+        expected = path["yhat" if model == forecaster.champion else "naive"].to_numpy()
+        days = path.head(horizon_days)
+        near = expected[:horizon_days]
+        table = pd.DataFrame(
             {
                 "grain": "day",
-                "target_date": future[:horizon_days],
-                "horizon_days": np.arange(1, len(daily) + 1),
-                "yhat": daily,
-                "is_closed": closed[:horizon_days],
+                "target_date": days["target_date"],
+                "horizon_days": days["days_ahead"],
+                "is_closed": days["closed"],
+                "yhat": near,
             }
         )
+        _, known = forecaster.walked(model)
         for confidence in CONFIDENCES:
-            lower, upper = errors.bounds(daily, level, confidence)
-            if series.non_negative:
-                shut = closed[:horizon_days] & np.isfinite(lower)
+            name, level = f"{confidence * 100:.0f}", forecaster.series.level
+            ahead = days["days_ahead"].to_numpy()
+            lower, upper = known.bounds(ahead, near, level, confidence)
+            if forecaster.series.non_negative:
+                shut = days["closed"].to_numpy() & np.isfinite(lower)
                 lower[shut], upper[shut] = 0.0, 0.0
-            days[f"lo{confidence * 100:.0f}"], days[f"hi{confidence * 100:.0f}"] = lower, upper
-        parts.append(days.assign(model=model, is_champion=model == forecaster.champion))
-    if len(series.dates) >= FULL_YEAR_TRAIN_DAYS:
-        best = choose_year_champion(forecaster)
-        for model in dict.fromkeys((best, models.BASELINE)):
-            year = _year(forecaster, model, forecasts[model].to_numpy(), future[0])
-            parts.append(year.assign(is_champion=model == best))
-    table = pd.concat(parts, ignore_index=True)
-    columns = ["model", "is_champion", "grain", "target_date", "horizon_days", "is_closed", "yhat"]
-    return table[[*columns, "lo80", "hi80", "lo95", "hi95"]]
+            table[f"lo{name}"], table[f"hi{name}"] = lower, upper
+        parts.append(table.assign(model=model, is_champion=model == forecaster.champion))
+        if len(forecaster.series.dates) >= MATURE_DAYS:
+            totals = periods(path["target_date"], expected)
+            rows = forecaster.rows(model)
+            totals = with_bounds(totals, rows, forecaster.series.non_negative)
+            name = forecaster.champion
+            if model == name != forecaster.far_champion:
+                name = f"{name}, then {forecaster.far_champion}"
+            parts.append(
+                totals.assign(
+                    model=name if model == forecaster.champion else model,
+                    is_champion=model == forecaster.champion,
+                    is_closed=False,
+                )
+            )
+    return pd.concat(parts, ignore_index=True)[[*COLUMNS, *BOUNDS]]
+
+
+def periods(dates: pd.Series, daily: np.ndarray) -> pd.DataFrame:
+    """The next twelve whole months and the next 365 days, as sums of days.
+
+    Args:
+        dates: consecutive days from the first one after the as-of date on.
+        daily: expected values, same length.
+
+    Returns:
+        Columns grain, target_date, horizon_days, yhat.
+    """
+    days = pd.DatetimeIndex(dates)
+    as_of = days[0] - pd.Timedelta(days=1)
+    rows = []
+    for count in range(1, MONTHS + 1):
+        last = _month_after(as_of, count)
+        first = last.replace(day=1)
+        inside = (days >= first) & (days <= last)
+        rows.append(("month", first, (last - as_of).days, float(daily[inside].sum())))
+    rows.append(("year", days[0], YEAR_DAYS, float(daily[:YEAR_DAYS].sum())))
+    return pd.DataFrame(rows, columns=["grain", "target_date", "horizon_days", "yhat"])
+
+
+def with_bounds(totals: pd.DataFrame, rows: pd.DataFrame, non_negative: bool) -> pd.DataFrame:
+    """Periods with the bounds that a model's errors of totals give; NaN where too few were seen.
+
+    Args:
+        totals: as `periods` returns them.
+        rows: the model's backtest.
+        non_negative: whether errors are ratios.
+    """
+    year = champions.total_spread(rows, non_negative)
+    near = champions.month_spread(rows, non_negative, far=False)
+    far = champions.month_spread(rows, non_negative, far=True)
+    table = totals.copy()
+    table[BOUNDS] = np.nan
+    for at, row in totals.iterrows():
+        if row["grain"] == "year":
+            spread, days = year, YEAR_DAYS
+        elif row["horizon_days"] <= HORIZON_DAYS or far is None:
+            # beyond what was seen a month errs more, as a longer total would
+            spread, days = near, 30 * max(1.0, row["horizon_days"] / HORIZON_DAYS)
+        else:
+            spread, days = far, 30
+        if spread is None:
+            continue
+        for confidence in CONFIDENCES:
+            name = f"{confidence * 100:.0f}"
+            table.loc[at, [f"lo{name}", f"hi{name}"]] = spread.bounds(row["yhat"], days, confidence)
+    return table
 
 
 def evaluate(forecaster: Forecaster) -> pd.DataFrame:
@@ -194,184 +249,85 @@ def evaluate(forecaster: Forecaster) -> pd.DataFrame:
 
     Returns:
         One row per model, slice of the horizon and metric: model, horizon, metric, value, n. MAE
-        and RMSE are in the series' unit, all others are fractions. Coverage and Winkler score are
-        of the champion and the baseline, each origin with intervals from the errors known by then.
+        and RMSE are in the series' unit, all others are fractions but `origins`, on how many the
+        model was measured, and `is_raced_out`, 1 for a model dropped before the last of them.
+        `wape_to_baseline` is over the baseline's on the same origins, so that it compares with all
+        models. Coverage and Winkler score are of the champion and the baseline, each origin with
+        intervals from the errors known by then.
     """
     backtest = forecaster.backtest
     if backtest.empty:
         return pd.DataFrame(columns=["model", "horizon", "metric", "value", "n"])
-    naive_scale = evaluation.naive_scale(forecaster.series.values)
+    scale = evaluation.naive_scale(forecaster.series.values)
+    every = backtest["origin"].nunique()
     rows = []
     for horizon, (first, last) in HORIZONS.items():
         within = backtest[backtest["days_ahead"].between(first, last)]
+        naive = within[within["model"] == models.BASELINE]
         for model, part in within.groupby("model", sort=True):
-            actual, forecast = part["actual"].to_numpy(), part["forecast"].to_numpy()
-            open_days = ~part["closed"].to_numpy()
-            measures = {
-                "mae": evaluation.mae(actual, forecast),
-                "rmse": evaluation.rmse(actual, forecast),
-                "r2": evaluation.r2(actual, forecast),
-                "r2_open_days": evaluation.r2(actual[open_days], forecast[open_days]),
-                "mape": evaluation.mape(actual, forecast),
-                "wape": evaluation.wape(actual, forecast),
-                "mase": evaluation.mase(actual, forecast, naive_scale),
-                "bias": evaluation.bias(actual, forecast),
-                "total_ape": _total_error(part),
+            seen = part["origin"].unique()
+            base = naive[naive["origin"].isin(seen)]
+            measures = _measures(part, scale) | {
+                "wape_to_baseline": _wape(part) / _wape(base) if _wape(base) > 0 else np.nan
             }
+            if horizon == "1-90":
+                is_out = model in models.RACED and len(seen) < every
+                measures |= {"origins": float(len(seen)), "is_raced_out": float(is_out)}
             rows += [
                 (model, horizon, metric, value, len(part)) for metric, value in measures.items()
             ]
     for model in dict.fromkeys((forecaster.champion, models.BASELINE)):
-        rows += _interval_measures(backtest, model, forecaster.series.non_negative)
+        rows += _interval_measures(forecaster.walked(model)[0], model)
     return pd.DataFrame(rows, columns=["model", "horizon", "metric", "value", "n"])
 
 
-def origins(dates: pd.DatetimeIndex, count: int = ORIGINS) -> list[pd.Timestamp]:
-    """Origins of the backtest, evenly spaced over the last years, the first with a year behind it.
-
-    A history under two years starts earlier, at its middle.
-    """
-    n = len(dates)
-    first = min(FULL_YEAR_TRAIN_DAYS, max(n // 2, 2 * 7))
-    first = max(first, n - BACKTEST_YEARS * YEAR_DAYS)
-    last = max(n - LAST_ORIGIN_BEFORE_END_DAYS, first)
-    count = max(1, min(count, (last - first) // MIN_ORIGIN_SPACING_DAYS + 1))
-    return [dates[i - 1] for i in np.linspace(first, last, count).astype(int)]
+def on_grid(values: np.ndarray) -> np.ndarray:
+    """The nearest multiples of `GRID`."""
+    return np.round(np.asarray(values, float) / GRID) * GRID
 
 
-def run_backtest(series: Series, at: list[pd.Timestamp]) -> pd.DataFrame:
-    """Forecasts of all models from each origin, up to a year ahead, beside the actuals.
-
-    Returns:
-        The rows that `Forecaster.backtest` documents.
-    """
-    parts = []
-    for origin in at:
-        known = series.until(origin)
-        history, rules = known.history()
-        if history.used.sum() < MIN_OPEN_DAYS:
-            continue
-        after = np.flatnonzero(np.asarray(series.dates > origin))[:YEAR_DAYS]
-        target = series.dates[after]
-        closed = rules.closed(target)
-        wide = models.forecast_all(history, target, closed)
-        long = wide.melt(var_name="model", value_name="forecast", ignore_index=False)
-        repeats = len(wide.columns)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "origin": origin,
-                    "target_date": long.index,
-                    "days_ahead": np.tile(np.arange(1, len(target) + 1), repeats),
-                    "model": long["model"].to_numpy(),
-                    "actual": np.tile(np.nan_to_num(series.values[after]), repeats),
-                    "forecast": long["forecast"].to_numpy(),
-                    "closed": np.tile(closed, repeats),
-                    "level": _level(known),
-                }
-            )
-        )
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-
-
-def choose_champion(backtest: pd.DataFrame) -> str:
-    """Name of the model that forecasts best within 90 days; the baseline if none beats it."""
-    if backtest.empty:
-        return models.BASELINE
-    near = backtest[backtest["days_ahead"] <= HORIZON_DAYS]
-    scores = near.groupby("model", sort=True).apply(
-        lambda part: pd.Series(
-            {
-                "wape": evaluation.wape(part["actual"].to_numpy(), part["forecast"].to_numpy()),
-                "rmse": evaluation.rmse(part["actual"].to_numpy(), part["forecast"].to_numpy()),
-            }
-        )
-    )
-    # simplest first: of two that are equal, it wins
-    simplest_first = [*models.BASE_MODELS, *models.ENSEMBLES]
-    scores = scores.reindex([name for name in simplest_first if name in scores.index])
-    better = scores[scores["wape"] < scores["wape"].get(models.BASELINE, np.inf)]
-    if better.empty:
-        return models.BASELINE
-    tied = better[better["wape"] <= better["wape"].min() + WAPE_TIE]
-    return str(tied["rmse"].idxmin())
-
-
-def choose_year_champion(forecaster: Forecaster) -> str:
-    """The model whose totals over the longest window were least off.
-
-    What is best for 90 days, such as the level of the last four weeks, can be poor for a year.
-    """
-    spreads = {
-        model: total_spread(forecaster.backtest, model, forecaster.series.non_negative)
-        for model in (forecaster.champion, *models.BASE_MODELS, *models.ENSEMBLES)
+def _measures(part: pd.DataFrame, naive_scale: float) -> dict[str, float]:
+    actual, forecast = part["actual"].to_numpy(), part["forecast"].to_numpy()
+    open_days = ~part["closed"].to_numpy()
+    return {
+        "mae": evaluation.mae(actual, forecast),
+        "rmse": evaluation.rmse(actual, forecast),
+        "r2": evaluation.r2(actual, forecast),
+        "r2_open_days": evaluation.r2(actual[open_days], forecast[open_days]),
+        "mape": evaluation.mape(actual, forecast),
+        "wape": evaluation.wape(actual, forecast),
+        "mase": evaluation.mase(actual, forecast, naive_scale),
+        "bias": evaluation.bias(actual, forecast),
+        "total_ape": _total_error(part),
     }
-    known = {model: spread for model, spread in spreads.items() if spread}
-    if not known:
-        return forecaster.champion
-    longest = max(spread.window for spread in known.values())
-    comparable = {m: spread.scale for m, spread in known.items() if spread.window == longest}
-    return min(comparable, key=comparable.__getitem__)
 
 
-def conformal_backtest(backtest: pd.DataFrame, model: str, non_negative: bool) -> pd.DataFrame:
-    """Intervals for a model's backtest, each origin from the errors known on its day.
-
-    Returns:
-        The open days within 90 days of origins with enough known errors: origin, days_ahead,
-        actual, forecast, lo80, hi80, lo95, hi95.
-    """
-    rows = _open_days(backtest, model)
-    parts = []
-    for origin, part in rows.groupby("origin", sort=True):
-        known = rows[rows["target_date"] <= origin]
-        errors = _daily_errors(known, model, non_negative)
-        if len(errors.values) < MIN_ERRORS:
-            continue
-        part = part[["origin", "days_ahead", "actual", "forecast", "level"]].copy()
-        for confidence in CONFIDENCES:
-            lower, upper = errors.bounds(
-                part["forecast"].to_numpy(), float(part["level"].iloc[0]), confidence
-            )
-            part[f"lo{confidence * 100:.0f}"], part[f"hi{confidence * 100:.0f}"] = lower, upper
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-
-
-def _open_days(backtest: pd.DataFrame, model: str) -> pd.DataFrame:
-    if backtest.empty:
-        return backtest
-    return backtest[
-        (backtest["model"] == model)
-        & ~backtest["closed"]
-        & (backtest["days_ahead"] <= HORIZON_DAYS)
-    ]
-
-
-def _daily_errors(backtest: pd.DataFrame, model: str, non_negative: bool) -> Errors:
-    rows = _open_days(backtest, model)
-    if rows.empty:
-        return Errors(np.array([]), non_negative)
-    return Errors.of(
-        rows["actual"].to_numpy(),
-        rows["forecast"].to_numpy(),
-        rows["level"].to_numpy(),
-        non_negative,
-    )
-
-
-def _interval_measures(backtest: pd.DataFrame, model: str, non_negative: bool) -> Iterator[tuple]:
-    measured = conformal_backtest(backtest, model, non_negative)
+def _interval_measures(measured: pd.DataFrame, model: str) -> Iterator[tuple]:
     if measured.empty:
         return
-    actual = measured["actual"].to_numpy()
-    for confidence in CONFIDENCES:
-        name = f"{confidence * 100:.0f}"
-        lower, upper = measured[f"lo{name}"].to_numpy(), measured[f"hi{name}"].to_numpy()
-        within = evaluation.coverage(actual, lower, upper)
-        score = evaluation.winkler(actual, lower, upper, confidence) / np.abs(actual).mean()
-        yield model, "1-90", f"coverage_{name}", within, len(actual)
-        yield model, "1-90", f"relative_winkler_{name}", score, len(actual)
+    for horizon, (first, last) in HORIZONS.items():
+        part = measured[measured["days_ahead"].between(first, last) & measured["lo80"].notna()]
+        if part.empty:
+            continue
+        actual = part["actual"].to_numpy()
+        for confidence in CONFIDENCES:
+            name = f"{confidence * 100:.0f}"
+            lower, upper = part[f"lo{name}"].to_numpy(), part[f"hi{name}"].to_numpy()
+            score = evaluation.winkler(actual, lower, upper, confidence)
+            yield (
+                model,
+                horizon,
+                f"coverage_{name}",
+                evaluation.coverage(actual, lower, upper),
+                len(part),
+            )
+            yield model, horizon, f"winkler_{name}", score, len(part)
+            relative = score / np.abs(actual).mean() if np.abs(actual).mean() > 0 else np.nan
+            yield model, horizon, f"relative_winkler_{name}", relative, len(part)
+
+
+def _wape(part: pd.DataFrame) -> float:
+    return evaluation.wape(part["actual"].to_numpy(), part["forecast"].to_numpy())
 
 
 def _total_error(part: pd.DataFrame) -> float:
@@ -381,48 +337,6 @@ def _total_error(part: pd.DataFrame) -> float:
     return float((known["forecast"] / known["actual"] - 1).abs().mean())
 
 
-def _level(series: Series) -> float:
-    """Mean absolute value of the last year."""
-    return float(np.nanmean(np.abs(series.values[-YEAR_DAYS:])))
-
-
-def _year(
-    forecaster: Forecaster, model: str, daily: np.ndarray, first_day: pd.Timestamp
-) -> pd.DataFrame:
-    total = float(daily.sum())
-    row = {
-        "grain": "year",
-        "target_date": first_day,
-        "horizon_days": YEAR_DAYS,
-        "yhat": total,
-        "is_closed": False,
-        "model": model,
-    }
-    spread = total_spread(forecaster.backtest, model, forecaster.series.non_negative)
-    for confidence in CONFIDENCES:
-        lower, upper = spread.bounds(total, YEAR_DAYS, confidence) if spread else (np.nan, np.nan)
-        name = f"{confidence * 100:.0f}"
-        row[f"lo{name}"], row[f"hi{name}"] = lower, upper
-    return pd.DataFrame([row])
-
-
-def total_spread(backtest: pd.DataFrame, model: str, non_negative: bool) -> TotalSpread | None:
-    """How far the model's totals were off, over the longest window with enough origins."""
-    if backtest.empty:
-        return None
-    rows = backtest[backtest["model"] == model]
-    for window in TOTAL_WINDOWS:
-        sums = rows[rows["days_ahead"] <= window].groupby("origin").agg(
-            actual=("actual", "sum"), forecast=("forecast", "sum"), days=("days_ahead", "max")
-        )  # fmt: skip
-        sums = sums[sums["days"] == window]
-        if non_negative:
-            sums = sums[(sums["actual"] > 0) & (sums["forecast"] > 0)]
-            off = np.log(sums["actual"] / sums["forecast"])
-        else:
-            sums = sums[sums["forecast"] != 0]
-            off = (sums["actual"] - sums["forecast"]) / sums["forecast"].abs()
-        if len(off) >= MIN_TOTALS:
-            scale = float(np.sqrt((off**2).mean()))
-            return TotalSpread(scale, len(off), window, non_negative)
-    return None
+def _month_after(as_of: pd.Timestamp, count: int) -> pd.Timestamp:
+    """The last day of the `count`-th whole month after the as-of date."""
+    return as_of + pd.offsets.MonthEnd(count + (0 if as_of.is_month_end else 1))

@@ -11,14 +11,14 @@ logarithm into a mean, not a median, by Duan's smearing factor (Duan 1983, JASA 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
-YEAR_DAYS = 364  # 52 whole weeks: keeps the weekday
+from ml.forecasting import statespace, trees
+from ml.forecasting.history import YEAR_DAYS, History
+
 MIN_YEARLY_DAYS = 365  # a yearly pattern is fitted from this much history on
 RECENT_OPEN_DAYS = 28
 FOURIER_ORDER = 4
@@ -31,80 +31,7 @@ PROPHET_YEARLY_ORDER = 6
 PROPHET_CHANGEPOINT_SCALE = 0.01
 
 
-@dataclass(frozen=True)
-class History:
-    """One daily series up to its origin.
-
-    Attributes:
-        dates: consecutive calendar days, ascending, shape (n,).
-        values: the series, in its unit, shape (n,).
-        closed: days on which the shop was closed, shape (n,).
-        non_negative: False for series such as profit, which are modelled without logarithm.
-    """
-
-    dates: pd.DatetimeIndex
-    values: np.ndarray
-    closed: np.ndarray
-    non_negative: bool = True
-
-    @cached_property
-    def used(self) -> np.ndarray:
-        """Days that models are fitted to: open, and above 0 where a logarithm is taken."""
-        positive = self.values > 0 if self.non_negative else np.ones(len(self.values), bool)
-        return ~self.closed & np.isfinite(self.values) & positive
-
-    @cached_property
-    def scale(self) -> Scale:
-        """The scale of this series."""
-        return Scale(self.non_negative, self._share_used)
-
-    @property
-    def closed_value(self) -> float:
-        """What to expect of a closed day: 0, but the mean of last year's for a signed series.
-
-        Overheads go on while the shop is shut, so its profit isn't 0.
-        """
-        shut = self.values[self.closed & np.isfinite(self.values)][-YEAR_DAYS:]
-        return 0.0 if self.non_negative or not len(shut) else float(shut.mean())
-
-    @property
-    def _share_used(self) -> float:
-        open_days = int((~self.closed).sum())
-        return float(self.used.sum()) / open_days if open_days else 0.0
-
-    def until(self, origin: pd.Timestamp) -> History:
-        """The same series with nothing after `origin`."""
-        known = np.asarray(self.dates <= origin)
-        return History(self.dates[known], self.values[known], self.closed[known], self.non_negative)
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Between the unit of a series and the scale its models are linear in."""
-
-    logarithm: bool
-    share_of_open_days: float  # with a value above 0; 1 for a shop that sells every open day
-
-    def forward(self, values: np.ndarray) -> np.ndarray:
-        """To the models' scale."""
-        return np.log(values) if self.logarithm else values
-
-    def back(self, fitted: np.ndarray, actual: np.ndarray, future: np.ndarray) -> np.ndarray:
-        """Expected values of `future` (models' scale) in the series' unit.
-
-        Args:
-            fitted: in-sample fit, models' scale, shape (n,).
-            actual: what was fitted, series' unit, shape (n,).
-            future: forecast, models' scale, shape (m,).
-        """
-        if not self.logarithm:
-            return future
-        recent = slice(-YEAR_DAYS, None)
-        smearing = actual[recent].mean() / np.exp(fitted[recent]).mean()
-        return np.exp(future) * smearing * self.share_of_open_days
-
-
-Model = Callable[[History, pd.DatetimeIndex], np.ndarray]
+Model = Callable[[History, pd.DatetimeIndex], np.ndarray | None]
 
 
 def seasonal_naive(history: History, future: pd.DatetimeIndex) -> np.ndarray:
@@ -129,7 +56,7 @@ def last_year(history: History, future: pd.DatetimeIndex) -> np.ndarray:
 
     With less than a year of history: `recent_level`.
     """
-    if len(history.dates) < YEAR_DAYS + LEVEL_WINDOW_DAYS or not history.non_negative:
+    if len(history.dates) < MIN_YEARLY_DAYS or not history.non_negative:
         return recent_level(history, future)
     profile = _weekday_profile(history)
     adjusted = pd.Series(np.nan, index=history.dates)
@@ -157,6 +84,26 @@ def ridge(history: History, future: pd.DatetimeIndex) -> np.ndarray:
 def ridge_with_trend(history: History, future: pd.DatetimeIndex) -> np.ndarray:
     """`ridge` with a straight line in time, damped in the future."""
     return _ridge(history, future, trend=True)
+
+
+def linear_regression(history: History, future: pd.DatetimeIndex) -> np.ndarray:
+    """Least squares on weekday, month and a straight line in time, in the series' own unit.
+
+    The textbook's model, with closed days known: effects add up instead of multiplying. Months
+    are told apart from a year of history on; the line is damped in the future.
+    """
+    used, origin = history.used, history.dates[-1]
+
+    def features(dates: pd.DatetimeIndex) -> np.ndarray:
+        columns = [np.asarray(dates.day_of_week == day, float) for day in range(7)]
+        if len(history.dates) >= MIN_YEARLY_DAYS:
+            columns += [np.asarray(dates.month == month, float) for month in range(2, 13)]
+            columns.append(damped_days((dates - origin).days.to_numpy()) / 365.25)
+        return np.column_stack(columns)
+
+    # weekdays that never occur leave the matrix short of rank: the least solution is meant
+    effects = np.linalg.lstsq(features(history.dates[used]), history.values[used], rcond=None)[0]
+    return features(future) @ effects * history.scale.share_of_open_days
 
 
 def prophet(history: History, future: pd.DatetimeIndex) -> np.ndarray:
@@ -266,39 +213,69 @@ def _quiet_prophet() -> type:
 
 BASELINE = "seasonal_naive"
 
+# simplest first: of two that are equally good, the first is champion
 BASE_MODELS: Mapping[str, Model] = {
     "seasonal_naive": seasonal_naive,
     "recent_level": recent_level,
     "last_year": last_year,
     "last_year_with_growth": last_year_with_growth,
+    "linear_regression": linear_regression,
     "ridge": ridge,
     "ridge_with_trend": ridge_with_trend,
     "prophet": prophet,
+    "theta": statespace.theta,
+    "ets": statespace.ets,
+    "sarima": statespace.sarima,
+    "gradient_boosting": trees.gradient_boosting,
+    "random_forest": trees.random_forest,
 }
 
-# means of base models: averaging buys stability; with and without growth, the backtest decides
+# so dear that they are raced: dropped after a few origins where they are clearly behind
+RACED = ("theta", "ets", "sarima", "gradient_boosting", "random_forest")
+
+# means of unlike models (effects that multiply, effects that add up, what last year was), since
+# averaging buys stability; with and without growth, the backtest decides
 ENSEMBLES: Mapping[str, tuple[str, ...]] = {
-    "ensemble": ("prophet", "ridge", "last_year"),
-    "ensemble_with_growth": ("prophet", "ridge_with_trend", "last_year_with_growth"),
-}
+    "ensemble": ("prophet", "ridge", "linear_regression", "last_year"),
+    "ensemble_with_growth": (
+        "prophet", "ridge_with_trend", "linear_regression", "last_year_with_growth",
+    ),
+}  # fmt: skip
+ALL = (*BASE_MODELS, *ENSEMBLES)
 
 
-def forecast_all(history: History, future: pd.DatetimeIndex, closed: np.ndarray) -> pd.DataFrame:
-    """Forecasts of every model and ensemble.
+def forecast_all(
+    history: History, future: pd.DatetimeIndex, closed: np.ndarray, names: Iterable[str] = ALL
+) -> pd.DataFrame:
+    """Forecasts of models and ensembles.
+
+    Args:
+        history: up to the origin.
+        future: days to forecast, ascending.
+        closed: whether the shop is expected to be closed on them, shape (m,).
+        names: which; what an ensemble needs is computed beside it.
 
     Returns:
         One column per model, one row per future date, in the series' unit; never negative where
-        the series can't be, and then 0 on closed days.
+        the series can't be, and then 0 on closed days. A model that finds too little to learn
+        from has no column, and no ensemble.
 
     Raises:
         ValueError: the history has no day to fit to.
     """
     if not history.used.any():
         raise ValueError("the history has no open day with a value")
-    forecasts = {name: model(history, future) for name, model in BASE_MODELS.items()}
-    for name, members in ENSEMBLES.items():
-        forecasts[name] = np.mean([forecasts[member] for member in members], axis=0)
-    table = pd.DataFrame(forecasts, index=future)
+    wanted = set(names)
+    members = {member for name in wanted & set(ENSEMBLES) for member in ENSEMBLES[name]}
+    forecasts = {
+        name: ahead
+        for name, model in BASE_MODELS.items()
+        if name in wanted | members and (ahead := model(history, future)) is not None
+    }
+    for name, parts in ENSEMBLES.items():
+        if name in wanted and forecasts.keys() >= set(parts):
+            forecasts[name] = np.mean([forecasts[part] for part in parts], axis=0)
+    table = pd.DataFrame(forecasts, index=future)[[n for n in ALL if n in wanted & set(forecasts)]]
     if history.non_negative:
         table = table.clip(lower=0)
     table[np.asarray(closed)] = history.closed_value

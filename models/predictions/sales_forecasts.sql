@@ -1,4 +1,4 @@
--- One row per series, period and model: the current run's forecasts of days and of the next year.
+-- One row per series, dimension, member, period and model: the current run's forecasts of days, months and a year.
 with
 
 forecasts as (

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml import forecasting
-from ml.forecasting import calendar, forecast, models
-from ml.forecasting.intervals import Errors, TotalSpread
+from ml import asof, forecasting
+from ml.forecasting import backtest, calendar, champion, forecast, intervals, models, statespace
+from ml.forecasting.intervals import TotalSpread
 
 
 def shop(days: int, *, seed: int = 1, growth: float = 0.0, noise: float = 0.2) -> pd.DataFrame:
@@ -86,14 +86,49 @@ def test_one_outage_is_no_holiday():
 
 def test_every_model_learns_a_weekly_pattern_and_keeps_closed_days_at_zero():
     frame = shop(500, noise=0.01)
-    history, _ = series(frame).history()
+    history, _ = series(frame).history(frame["date"].max())
     future = pd.date_range(history.dates[-1] + pd.Timedelta(days=1), periods=28)
     closed = np.asarray(future.day_of_week == 2)
     table = models.forecast_all(history, future, closed)
+    assert list(table) == list(models.ALL)
     assert (table[closed] == 0).all().all()
     fridays = table[future.day_of_week == 4].mean()
     sundays = table[future.day_of_week == 6].mean()
     assert (fridays > 1.8 * sundays).all(), fridays / sundays
+
+
+@pytest.mark.parametrize("name", models.ALL)
+def test_every_model_is_near_what_a_plain_shop_does_next(name):
+    """A flat shop with a weekly pattern and little noise: nothing to be wrong about by much."""
+    frame = shop(420, noise=0.05)
+    frame["value"] /= np.exp(0.3 * np.sin(2 * np.pi * np.arange(420) / 365.25))
+    known, ahead = frame.head(392), frame.tail(28)
+    history, _ = series(known).history(known["date"].max())
+    dates = pd.DatetimeIndex(ahead["date"])
+    forecast_of = models.forecast_all(history, dates, np.zeros(28, bool), [name])[name].to_numpy()
+    actual = ahead["value"].to_numpy()
+    assert np.abs(forecast_of - actual).sum() / actual.sum() < 0.12
+
+
+@pytest.mark.parametrize("name", models.RACED)
+def test_dear_models_say_nothing_of_a_fortnight(name):
+    frame = shop(15)
+    history, _ = series(frame).history(frame["date"].max())
+    future = pd.date_range(history.dates[-1] + pd.Timedelta(days=1), periods=7)
+    assert models.BASE_MODELS[name](history, future) is None
+
+
+def test_a_shop_shut_on_saturdays_has_a_week_of_six_days():
+    frame = shop(140)
+    frame.loc[frame["date"].dt.day_of_week == 5, ["value", "activity"]] = 0.0
+    frame.loc[frame.index[100], ["value", "activity"]] = 0.0  # a holiday is a gap
+    history, _ = series(frame).history(frame["date"].max())
+    week = statespace.OpenWeek.of(history)
+    assert week.season == 6 and not (week.days.day_of_week == 5).any()
+    assert np.isnan(week.values).sum() == 1 and np.isfinite(week.filled()).all()
+    future = pd.date_range(week.days[-1] + pd.Timedelta(days=1), periods=14)
+    steps = week.position(future)[future.day_of_week != 5]
+    assert steps.tolist() == list(range(12))
 
 
 def test_a_logarithmic_fit_forecasts_the_mean_not_the_median():
@@ -110,7 +145,7 @@ def test_a_logarithmic_fit_forecasts_the_mean_not_the_median():
 def test_last_year_reads_the_year_before():
     frame = shop(800, noise=0.0)
     frame.loc[frame.index[800 - 364 : 800 - 364 + 30], "value"] *= 3  # a campaign a year ago
-    history, _ = series(frame).history()
+    history, _ = series(frame).history(frame["date"].max())
     future = pd.date_range(history.dates[-1] + pd.Timedelta(days=1), periods=120)
     ahead = models.last_year(history, future)
     assert ahead[7:22].mean() > 2 * ahead[60:75].mean()
@@ -134,34 +169,75 @@ def test_the_future_changes_no_forecast_of_the_past():
     poisoned.loc[after, "value"] = 1e6
     poisoned.loc[after & (poisoned["date"].dt.day_of_week == 2), ["value", "activity"]] = 0.0
     clean, dirty = (
-        forecast.run_backtest(series(f), [f["date"].iloc[400], origin]) for f in (frame, poisoned)
+        backtest.run(series(f), [f["date"].iloc[400], origin]) for f in (frame, poisoned)
     )
     assert (clean["actual"] != dirty["actual"]).any()  # the poison is there
     known = clean["target_date"] > origin
-    assert known.any()
+    assert known.any() and set(clean["model"]) == set(models.ALL)
     columns = ["origin", "target_date", "model", "forecast", "closed", "level"]
     pd.testing.assert_frame_equal(clean[columns], dirty[columns])
 
 
+def test_a_series_that_knows_the_day_after_is_refused():
+    frame = shop(100)
+    with pytest.raises(asof.LeakError, match="date: 1 of 100 rows"):
+        series(frame).history(frame["date"].iloc[-2])
+
+
 def test_a_backtest_interval_uses_only_errors_known_at_its_origin(two_years):
-    backtest = two_years.backtest
-    origins = sorted(backtest["origin"].unique())
+    rows = two_years.backtest
+    origins = sorted(rows["origin"].unique())
     at = origins[len(origins) // 2]
-    later = backtest["target_date"] > at
-    poisoned = backtest.copy()
+    later = rows["target_date"] > at
+    poisoned = rows.copy()
     poisoned.loc[later & (poisoned["origin"] < at), "actual"] *= 50
-    measured = [forecast.conformal_backtest(b, "prophet", True) for b in (backtest, poisoned)]
-    before, after = (rows[rows["origin"] == at] for rows in measured)
-    assert len(before)
+    walked = [
+        forecast.Forecaster(two_years.series, b, "prophet", "prophet").walked("prophet")[0]
+        for b in (rows, poisoned)
+    ]
+    before, after = (w[w["origin"] == at] for w in walked)
+    assert len(before) and before["lo80"].notna().all()
     pd.testing.assert_frame_equal(before, after)
 
 
 def test_origins_have_a_year_behind_them_and_a_month_before_them():
     dates = pd.date_range("2020-01-01", periods=1200)
-    chosen = forecast.origins(dates)
-    assert len(chosen) == forecast.ORIGINS
+    chosen = backtest.origins(dates)
+    assert 12 <= len(chosen) <= backtest.MAX_ORIGINS
     assert chosen[0] >= dates[364]
-    assert chosen[-1] == dates[-1] - pd.Timedelta(days=30)
+    assert chosen[-1] <= dates[-1] - pd.Timedelta(days=30)
+
+
+def test_tomorrow_has_todays_origins():
+    today, tomorrow = (backtest.origins(pd.date_range("2020-01-01", periods=n)) for n in (700, 701))
+    assert set(today) <= set(tomorrow) and len(tomorrow) - len(today) <= 1
+
+
+@pytest.mark.parametrize("days", [60, 61, 75, 200, 364, 365, 394, 395, 440, 500, 2500])
+def test_every_history_has_origins_with_days_after_them(days):
+    dates = pd.date_range("2020-01-01", periods=days)
+    chosen = backtest.origins(dates)
+    assert chosen and dates[13] <= chosen[0] and chosen[-1] <= dates[-1] - pd.Timedelta(days=14)
+
+
+def test_a_model_clearly_behind_is_raced_out_and_says_on_how_many_origins(two_years):
+    """A shop ruled by its yearly season: what doesn't know it is dropped early."""
+    seen = two_years.backtest.groupby("model")["origin"].nunique()
+    assert seen["sarima"] in backtest.HEATS
+    assert seen["ensemble"] == two_years.backtest["origin"].nunique() > max(backtest.HEATS)
+    measured = forecasting.evaluate(two_years).set_index(["model", "metric"])
+    told = measured[measured["horizon"] == "1-90"]["value"]
+    assert told["sarima", "is_raced_out"] == 1 and told["sarima", "origins"] == seen["sarima"]
+    assert told["ensemble", "is_raced_out"] == 0
+    assert two_years.champion not in set(seen.index[seen < seen.max()])
+
+
+def test_who_is_not_clearly_behind_stays_in_the_race():
+    rows = backtest_of({"seasonal_naive": [20] * 4, "ridge": [10] * 4, "ets": [10.4] * 4})
+    assert backtest.behind(rows, set(models.ALL)) == set(models.RACED) - {"ets"}
+    rows = backtest_of({"seasonal_naive": [20] * 4, "ridge": [10] * 4, "ets": [10.6] * 4})
+    assert "ets" in backtest.behind(rows, set(models.ALL))
+    assert "ridge" not in backtest.behind(rows, set(models.ALL))  # cheap ones are never dropped
 
 
 # --- champion --------------------------------------------------------------------------------
@@ -183,25 +259,74 @@ def backtest_of(errors: dict[str, list[float]]) -> pd.DataFrame:
     )
 
 
+def many(errors: dict[str, list[float]]) -> pd.DataFrame:
+    """One error per origin and model, 15 days apart, on an actual of 100."""
+    count = len(next(iter(errors.values())))
+    origins = pd.date_range("2024-01-01", periods=count, freq="15D")
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "origin": origins,
+                "days_ahead": 1,
+                "model": model,
+                "actual": 100.0,
+                "forecast": np.add(100.0, error),
+                "is_mature": True,
+            }
+        )
+        for model, error in errors.items()
+    )
+
+
 def test_the_champion_has_the_least_error_within_90_days():
     errors = {
         "seasonal_naive": [20, -20, 20, 0],
         "prophet": [5, -5, 5, 90],  # poor only beyond the 90 days
         "ridge": [9, -9, 9, 0],
     }
-    assert forecast.choose_champion(backtest_of(errors)) == "prophet"
+    assert champion.choose(backtest_of(errors)) == "prophet"
 
 
-def test_the_year_has_a_champion_of_its_own(two_years):
+def test_a_sure_lead_takes_the_place_of_the_default():
+    rows = many({"seasonal_naive": [30] * 12, "ensemble": [20, 21] * 6, "theta": [10, 11] * 6})
+    assert champion.choose(rows, is_mature=True) == "theta"
+
+
+def test_a_lead_by_luck_does_not():
+    lucky = [0.0, 40.0] * 6  # less on average, by far less on half of the origins only
+    rows = many({"seasonal_naive": [30] * 12, "ensemble": [21.0] * 12, "theta": lucky})
+    assert champion.choose(rows, is_mature=True) == "ensemble"
+
+
+def test_nothing_is_chosen_on_a_few_origins():
+    few = {"seasonal_naive": [30] * 5, "ensemble": [20] * 5, "theta": [10] * 5}
+    assert champion.choose(many(few), is_mature=True) == "ensemble"
+
+
+def test_a_year_old_shop_is_not_judged_by_origins_without_a_year():
+    """There the level of the last weeks won, since nothing else was known."""
+    errors = {"seasonal_naive": [30] * 12, "ensemble": [20] * 12, "recent_level": [5] * 12}
+    young = many(errors).assign(is_mature=False)
+    assert champion.choose(young, is_mature=True) == "ensemble"
+    assert champion.choose(young, is_mature=False) == "recent_level"
+
+
+def test_what_was_raced_out_is_never_champion():
+    rows = many({"seasonal_naive": [30] * 12, "ensemble": [20] * 12, "ets": [1] * 12})
+    half = rows[(rows["model"] != "ets") | (rows["origin"] < "2024-03-01")]
+    assert champion.choose(half, is_mature=True) == "ensemble"
+
+
+def test_far_days_have_a_champion_of_their_own(two_years):
     """The best of the next weeks may be poor over a year: its totals decide, not its days."""
-    backtest = two_years.backtest.copy()
-    poor = (backtest["model"] == two_years.champion) & (backtest["days_ahead"] > 90)
-    assert poor.any()
-    right = backtest["model"] == "last_year"
-    backtest.loc[poor, "forecast"] *= 5
-    backtest.loc[right, "forecast"] = backtest.loc[right, "actual"]
-    changed = forecast.Forecaster(two_years.series, backtest, two_years.champion)
-    assert forecast.choose_year_champion(changed) == "last_year"
+    rows = two_years.backtest.copy()
+    far = rows["days_ahead"] > 90
+    rows.loc[far & (rows["model"] != "last_year"), "forecast"] *= 5
+    right = far & (rows["model"] == "last_year")
+    rows.loc[right, "forecast"] = rows.loc[right, "actual"]
+    assert champion.choose_far(rows, two_years.champion, non_negative=True) == "last_year"
+    near_only = rows[~far]
+    assert champion.choose_far(near_only, "ensemble", non_negative=True) == "ensemble"
 
 
 def test_a_tie_goes_to_the_steadier_model():
@@ -210,12 +335,33 @@ def test_a_tie_goes_to_the_steadier_model():
         "prophet": [14.9, 0, 0, 0],
         "ridge": [5, -5, 5, 0],
     }
-    assert forecast.choose_champion(backtest_of(errors)) == "ridge"
+    assert champion.choose(backtest_of(errors)) == "ridge"
 
 
 def test_what_does_not_beat_the_baseline_is_never_champion():
     errors = {"seasonal_naive": [5, 5, 5, 0], "prophet": [5, 5, 5, 0], "ridge": [6, 6, 6, 0]}
-    assert forecast.choose_champion(backtest_of(errors)) == models.BASELINE
+    assert champion.choose(backtest_of(errors)) == models.BASELINE
+    errors["ensemble"] = [5.1, 5, 5, 0]
+    assert champion.choose(backtest_of(errors)) == models.BASELINE
+
+
+def test_noise_without_pattern_is_forecast_by_nobody_much_better_than_by_its_mean():
+    """Shuffled days: no champion finds a pattern where there is none."""
+    frame = shop(500, noise=0.3)
+    frame["value"] = np.random.default_rng(8).permutation(frame["value"].to_numpy())
+    known, ahead = frame.head(440), frame.tail(60)
+    model = forecasting.fit(series(known))
+    table = forecasting.predict(model)
+    days = table[table["is_champion"] & (table["grain"] == "day")]["yhat"].to_numpy()[:60]
+    actual, mean = ahead["value"].to_numpy(), known["value"].mean()
+    assert np.abs(days - actual).sum() > 0.93 * np.abs(mean - actual).sum()
+
+
+def test_growth_is_followed_where_the_shop_grew():
+    grown = forecasting.fit(series(shop(900, growth=0.5)))
+    scores = backtest.wapes(backtest.finished(grown.backtest))
+    assert scores["ensemble_with_growth"] < scores["ensemble"]
+    assert scores[grown.champion] <= scores["ensemble_with_growth"] + champion.WAPE_TIE
 
 
 def test_a_seasonal_shop_is_not_left_to_the_baseline(two_years):
@@ -228,22 +374,94 @@ def test_a_seasonal_shop_is_not_left_to_the_baseline(two_years):
 # --- intervals -------------------------------------------------------------------------------
 
 
+def errors_of(values: np.ndarray, days: int = 50) -> pd.DataFrame:
+    """Errors in time's order, `days` to an origin."""
+    n = len(values)
+    origin = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(n) // days * 90, "D")
+    ahead = np.arange(n) % days + 1
+    return pd.DataFrame(
+        {
+            "origin": origin,
+            "target_date": origin + pd.to_timedelta(ahead, "D"),
+            "days_ahead": ahead,
+            "error": values,
+            "rank": np.nan,
+            "is_mature": True,
+        }
+    )
+
+
 @pytest.mark.parametrize("confidence", [0.80, 0.95])
 def test_conformal_intervals_cover_what_they_promise(confidence):
+    """Also where days of one origin err together, in a direction that nobody foresees."""
     random = np.random.default_rng(5)
-    known = np.full(2000, 100.0)
-    errors = Errors.of(known * random.lognormal(0.1, 0.5, 2000), known, known, logarithm=True)
-    fresh = known * random.lognormal(0.1, 0.5, 2000)
-    lower, upper = errors.bounds(known, 100.0, confidence)
+
+    def errors(origins: int) -> np.ndarray:
+        shift = np.repeat(random.normal(0, 0.3, origins), 50)
+        return shift + np.log(random.gamma(4, 0.25, origins * 50))  # days are skewed downwards
+
+    learned = intervals.Intervals.learn(errors_of(errors(60)), intervals.Scale(logarithm=True))
+    fresh = 100 * np.exp(errors(60))
+    ahead = np.arange(len(fresh)) % 50 + 1
+    lower, upper = learned.bounds(ahead, np.full(len(fresh), 100.0), 100.0, confidence)
     assert np.mean((fresh >= lower) & (fresh <= upper)) == pytest.approx(confidence, abs=0.03)
-    assert upper[0] - 100 > 100 - lower[0]  # skewed as sales are
+
+
+def test_one_bad_quarter_does_not_tilt_the_interval():
+    """All days of the three origins known fell short: the next may as well be above."""
+    random = np.random.default_rng(2)
+    errors = random.normal(0, 0.1, 150) - 0.3
+    learned = intervals.Intervals.learn(errors_of(errors), intervals.Scale(logarithm=True))
+    lower, upper = learned.bounds(np.array([5]), np.array([100.0]), 100.0, 0.8)
+    assert lower[0] < 75 and upper[0] > 125
+    assert np.log(upper[0] / 100) == pytest.approx(-np.log(lower[0] / 100), abs=0.08)
+
+
+def test_days_far_ahead_have_errors_of_their_own():
+    random = np.random.default_rng(4)
+    ahead = np.tile(np.arange(1, 91), 40)
+    errors = errors_of(random.normal(0, 1, len(ahead)) * np.where(ahead <= 30, 0.1, 0.4), 90)
+    errors["days_ahead"] = ahead
+    learned = intervals.Intervals.learn(errors, intervals.Scale(logarithm=True))
+    lower, upper = learned.bounds(np.array([10, 60]), np.full(2, 100.0), 100.0, 0.8)
+    assert (upper - lower)[1] > 3 * (upper - lower)[0]
+
+
+def test_intervals_that_were_too_wide_are_narrowed():
+    values = np.random.default_rng(6).normal(0, 0.2, 3000)
+    scale = intervals.Scale(logarithm=True)
+    errors = errors_of(values)
+    plain = intervals.Intervals.learn(errors, scale)
+    errors["rank"] = 0.5 + np.linspace(-0.2, 0.2, len(values))  # all days came near the middle
+    taught = intervals.Intervals.learn(errors, scale)
+    at = np.array([5]), np.array([100.0]), 100.0, 0.8
+    widths = [upper[0] - lower[0] for lower, upper in (plain.bounds(*at), taught.bounds(*at))]
+    assert widths[1] < 0.6 * widths[0]
+
+
+def test_young_origins_teach_only_while_there_are_no_others():
+    random = np.random.default_rng(7)
+    young = errors_of(random.normal(0, 2.0, 200)).assign(is_mature=False)
+    grown = errors_of(random.normal(0, 0.1, 200))
+    scale = intervals.Scale(logarithm=True)
+    at = np.array([5]), np.array([100.0]), 100.0, 0.8
+    alone = intervals.Intervals.learn(young, scale).bounds(*at)
+    both = intervals.Intervals.learn(pd.concat([young, grown]), scale).bounds(*at)
+    assert alone[1][0] > 300 and both[1][0] < 130
+
+
+def test_too_few_errors_give_no_interval():
+    errors = errors_of(np.zeros(intervals.MIN_ERRORS - 1))
+    learned = intervals.Intervals.learn(errors, intervals.Scale(logarithm=True))
+    assert np.isnan(learned.bounds(np.array([5]), np.array([1.0]), 1.0, 0.8)).all()
 
 
 def test_backtest_coverage_is_near_its_level(two_years):
     measured = forecasting.evaluate(two_years)
-    champion = measured[measured["model"] == two_years.champion].set_index("metric")["value"]
-    assert champion["coverage_80"] == pytest.approx(0.80, abs=0.08)
-    assert champion["coverage_95"] == pytest.approx(0.95, abs=0.05)
+    own = measured[(measured["model"] == two_years.champion) & (measured["horizon"] == "1-90")]
+    value = own.set_index("metric")["value"]
+    assert value["coverage_80"] == pytest.approx(0.80, abs=0.08)
+    assert value["coverage_95"] == pytest.approx(0.95, abs=0.05)
 
 
 def test_signed_series_get_additive_bounds_and_may_be_negative():
@@ -252,7 +470,7 @@ def test_signed_series_get_additive_bounds_and_may_be_negative():
     model = forecasting.fit(series(frame, non_negative=False))
     table = forecasting.predict(model)
     days = table[table["is_champion"] & (table["grain"] == "day")]
-    assert (days["lo95"] < 0).any()
+    assert (days["lo95"] < 0).any() and (days["yhat"] < 0).any()
     assert (days["lo95"] <= days["lo80"]).all() and (days["hi80"] <= days["hi95"]).all()
 
 
@@ -270,7 +488,8 @@ def test_forecast_table(two_years):
     table = forecasting.predict(two_years)
     days = table[table["grain"] == "day"]
     assert set(days["model"]) == {two_years.champion, models.BASELINE}
-    assert table.groupby("grain")["is_champion"].sum().to_dict() == {"day": 90, "year": 1}
+    counted = table.groupby("grain")["is_champion"].sum().to_dict()
+    assert counted == {"day": 90, "month": 12, "year": 1}
     assert days.groupby("model").size().tolist() == [90, 90]
     assert (table[["yhat", "lo80", "hi80", "lo95", "hi95"]] >= 0).all().all()
     for low, high in (("lo95", "lo80"), ("lo80", "yhat"), ("yhat", "hi80"), ("hi80", "hi95")):
@@ -279,6 +498,44 @@ def test_forecast_table(two_years):
     last_year = two_years.series.values[-365:].sum()
     assert year["yhat"] == pytest.approx(last_year, rel=0.15)
     assert year["lo80"] < last_year < year["hi80"]
+
+
+def test_months_are_whole_and_sums_of_the_same_days(two_years):
+    """The history ends on 30 January 2024: the first month is February, the last January."""
+    table = forecasting.predict(two_years)
+    months = table[(table["grain"] == "month") & table["is_champion"]]
+    assert two_years.series.dates[-1] == pd.Timestamp("2024-01-30")
+    first = pd.date_range("2024-02-01", periods=12, freq="MS")
+    assert months["target_date"].tolist() == list(first)
+    assert months["horizon_days"].iloc[0] == 30 and months["horizon_days"].iloc[-1] == 367
+    days = table[(table["grain"] == "day") & table["is_champion"]].set_index("target_date")["yhat"]
+    assert days["2024-02"].sum() == months["yhat"].iloc[0]
+    assert days["2024-03"].sum() == months["yhat"].iloc[1]
+    assert months["hi80"].notna().all()
+
+
+def test_the_last_day_of_a_month_starts_with_the_next():
+    dates = pd.Series(pd.date_range("2024-02-01", periods=370))
+    table = forecast.periods(dates, np.ones(370))
+    assert table["target_date"].iloc[0] == pd.Timestamp("2024-02-01")
+    assert table["yhat"].tolist()[:3] == [29, 31, 30] and table["yhat"].iloc[-1] == 365
+
+
+def test_measures_have_all_the_names_that_the_books_promise(two_years):
+    measured = forecasting.evaluate(two_years)
+    own = measured[(measured["model"] == two_years.champion) & (measured["horizon"] == "1-30")]
+    assert set(own["metric"]) >= {
+        "mae", "rmse", "r2", "r2_open_days", "mape", "wape", "mase", "bias", "coverage_80",
+        "coverage_95", "winkler_80", "winkler_95",
+    }  # fmt: skip
+    assert not measured.duplicated(["model", "horizon", "metric"]).any()
+    one = two_years.backtest[
+        (two_years.backtest["model"] == "ridge") & (two_years.backtest["days_ahead"] <= 30)
+    ]
+    off = (one["forecast"] - one["actual"]).abs()
+    value = measured.set_index(["model", "horizon", "metric"])["value"]
+    assert value["ridge", "1-30", "mae"] == pytest.approx(off.mean())
+    assert value["ridge", "1-30", "wape"] == pytest.approx(off.sum() / one["actual"].sum())
 
 
 def test_rows_in_any_order_give_the_same_forecast():

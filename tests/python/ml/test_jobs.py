@@ -19,6 +19,10 @@ create table features.daily_sales (
     total_sales_amount numeric(20, 4), product_sales_amount numeric(20, 4),
     net_profit_amount numeric(20, 4), demand_amount numeric(20, 4),
     costed_demand_amount numeric(20, 4), orders integer, metric_date date);
+create table features.daily_sales_members (
+    dimension text, member text, total_sales_amount numeric(20, 4),
+    product_sales_amount numeric(20, 4), net_profit_amount numeric(20, 4), orders integer,
+    metric_date date);
 create table features.customer_rfm (
     customer_key text, as_of_date date, recency_days integer, order_days integer,
     monetary_amount numeric(20, 4), is_latest boolean);
@@ -65,6 +69,18 @@ def fill_days(connection: psycopg.Connection, days: int, costs: float = 1.0) -> 
         for day in pd.date_range("2024-01-01", periods=days):
             sales = 100 * random.lognormal(0, 0.2) * (1 + day.day_of_week / 10)
             copy.write_row([sales, sales, sales / 3, sales, sales * costs, 5, day.date()])
+    connection.commit()
+
+
+def fill_members(connection: psycopg.Connection) -> None:
+    """Two countries, a third and two thirds of every day."""
+    for member, share, orders in (("DE", "1 / 3.0", 2), ("GB", "2 / 3.0", 3)):
+        connection.execute(
+            "insert into features.daily_sales_members select 'country', %s,"
+            f" total_sales_amount * {share}, product_sales_amount * {share},"
+            f" net_profit_amount * {share}, {orders}, metric_date from features.daily_sales",
+            [member],
+        )
     connection.commit()
 
 
@@ -153,6 +169,59 @@ def test_profit_is_not_forecast_where_costs_are_unknown(connection):
     assert "profit: not forecast, costs are known for 50% of sales" in outcome.note
     series = connection.execute("select distinct series from ml.forecasts order by 1").fetchall()
     assert series == [("orders",), ("product_sales",), ("revenue",)]
+
+
+def test_parts_are_written_beside_the_total_and_add_up_to_it(connection):
+    fill_days(connection, 70)
+    fill_members(connection)
+    outcome = forecast.run(connection)
+    assert "by category: not forecast" in outcome.note and "by country" not in outcome.note
+    sums = connection.execute(
+        "select series, target_date, sum(yhat) filter (where dimension = 'country'),"
+        " sum(yhat) filter (where dimension = 'total' and is_champion)"
+        " from ml.forecasts where grain = 'day' group by 1, 2"
+    ).fetchall()
+    assert len(sums) == 4 * 90 and all(parts == total for _, _, parts, total in sums)
+    members = "select distinct member from ml.forecasts where dimension = 'country' order by 1"
+    assert connection.execute(members).fetchall() == [("DE",), ("GB",)]
+
+
+def test_every_forecast_made_stays_as_it_was_made(connection):
+    fill_days(connection, 70)
+    forecast.run(connection)
+    before = rows(connection, "forecast_archive")
+    assert before == rows(connection, "forecasts") != []
+    for change in (
+        "update ml.forecast_archive set yhat = 0",
+        "delete from ml.forecast_archive",
+        "truncate ml.forecast_archive",
+    ):
+        with pytest.raises(psycopg.errors.RaiseException, match="never changed"):
+            connection.execute(change)
+        connection.rollback()
+    connection.execute("delete from ml.runs")
+    connection.commit()
+    assert rows(connection, "forecasts") == []
+    assert rows(connection, "forecast_archive") == before
+    # the same run again: the first copy is the forecast that was made
+    forecast.run(connection)
+    assert rows(connection, "forecast_archive") == before
+    fill_days(connection, 71)
+    second = forecast.run(connection)
+    assert len(rows(connection, "forecast_archive")) == len(before) + second.rows
+
+
+def test_a_table_of_before_there_were_months_takes_them(connection):
+    connection.execute(
+        "alter table ml.forecasts drop constraint forecasts_grain_check,"
+        " add constraint forecasts_grain_check check (grain in ('day', 'year'))"
+    )
+    schema.ensure(connection)
+    found = connection.execute(
+        "select pg_get_constraintdef(oid) from pg_constraint"
+        " where conname = 'forecasts_grain_check'"
+    ).fetchone()
+    assert "month" in found[0]
 
 
 def test_clusters_are_written_for_every_customer(connection):
