@@ -69,17 +69,18 @@ def list_(
         found = registry.versions(conn) if found is None else found
     if not found:
         raise UserError("nothing was scored yet: run `ledgerline refresh`")
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("task", "version", "", "champion", "data until", "scored", "rows"):
-        table.add_column(name, justify="right" if name in ("version", "rows") else "left")
+    table = Table(box=None, header_style="bold", pad_edge=False, expand=True)
+    for name in ("task", "version", "", "data until", "scored", "rows"):
+        right = name in ("version", "rows")
+        table.add_column(name, justify="right" if right else "left", no_wrap=True)
+    table.add_column("champion", no_wrap=True, overflow="ellipsis", ratio=1)
     shown: dict[str, int] = {}
     for one in found:
         shown[one.task] = shown.get(one.task, 0) + 1
         if every or shown[one.task] <= 5 or one.is_current:
-            cells = (one.champion or "", str(one.as_of_date), f"{one.scored_at:%Y-%m-%d %H:%M}")
-            table.add_row(
-                one.task, str(one.version), _mark(one), *map(escape, cells), f"{one.row_count:,}"
-            )
+            cells = (str(one.as_of_date), f"{one.scored_at:%Y-%m-%d %H:%M}", f"{one.row_count:,}")
+            champion = escape(one.champion or "")
+            table.add_row(one.task, str(one.version), _mark(one), *cells, champion)
     Console().print(table)
 
 
@@ -198,16 +199,19 @@ def _change(change: Any, task: str, build: bool) -> None:
     settings = Settings()
     with open_postgres(settings) as conn:
         register(settings, conn)
-        before = _asked(lambda: registry.current(conn, task))
-        after: Version = _asked(lambda: change(conn))
+        before = _shown(conn, task)
+        _asked(lambda: change(conn))
         register(settings, conn)  # moves the alias
-        path = folder(settings) / f"{task}.md"
-        path.write_text(cards.render(cards.read(conn, after.run_id), after.version))
-    if after.run_id == before.run_id and after.is_pinned == before.is_pinned:
-        print(f"{task}: version {after.version} is current already: nothing changed")
+        after = _shown(conn, task)
+        if after is not None:
+            path = folder(settings) / f"{task}.md"
+            path.write_text(cards.render(cards.read(conn, after.run_id), after.version))
+    if after == before:
+        print(f"{task}: {_said(after)} is current already: nothing changed")
         return
-    until = "until `ledgerline models unpin`" if after.is_pinned else "and so will newer ones be"
-    print(f"{task}: version {after.version} is current ({until}); before it was {before.version}")
+    print(f"{task}: {_said(after)} is current; before it was {_said(before)}")
+    if after is not None and after.is_pinned:
+        print(f"it stays until `ledgerline models unpin {task}`, whatever is trained meanwhile")
     if build:
         workspace.prepare(settings)
         if tools.run_dbt(settings, "--quiet", "build", "--select", "current_runs+"):
@@ -215,6 +219,16 @@ def _change(change: Any, task: str, build: bool) -> None:
                 "the pin is set, but what shows the scores could not be rebuilt: "
                 "`ledgerline refresh` does it"
             )
+
+
+def _shown(conn: psycopg.Connection, task: str) -> Version | None:
+    return next((one for one in registry.versions(conn, task) if one.is_current), None)
+
+
+def _said(one: Version | None) -> str:
+    if one is None:
+        return "no version (too little data)"
+    return f"version {one.version}" + (", pinned," if one.is_pinned else "")
 
 
 def _version(conn: psycopg.Connection, task: str, version: int | None) -> Version:

@@ -16,7 +16,6 @@ create table if not exists ml.model_versions (
 create table if not exists ml.pins (
     task text primary key,
     run_id text not null references ml.runs on delete no action deferrable initially deferred,
-    replaced_run_id text not null,      -- whose scores were current before
     action text not null check (action in ('promote', 'rollback')),
     pinned_at timestamptz not null
 );

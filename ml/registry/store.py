@@ -92,15 +92,19 @@ def register(
         " where runs.status = 'ok' and known.run_id is null order by runs.scored_at, runs.run_id"
     ).fetchall()
     connection.commit()
-    if not pending and not _stale_aliases(connection):
+    if not pending and not _aliases_to_move(connection):
         return 0
     client = _client(connection, postgres)
     for (run_id,) in pending:
         _register_run(connection, client, run_id, artifacts)
-    for task, version, run_id in _stale_aliases(connection):
-        client.set_registered_model_alias(task, ALIAS, str(version))
+    for task, version, run_id in _aliases_to_move(connection):
+        if version is None:
+            client.delete_registered_model_alias(task, ALIAS)
+        else:
+            client.set_registered_model_alias(task, ALIAS, str(version))
         connection.execute(
-            "update ml.model_versions set is_champion = run_id = %s where task = %s",
+            "update ml.model_versions set is_champion = coalesce(run_id = %s, false)"
+            " where task = %s",
             [run_id, task],
         )
         connection.commit()
@@ -117,16 +121,24 @@ def _client(connection: psycopg.Connection[Any], postgres: Mapping[str, Any]) ->
     return MlflowClient(tracking_uri=address, registry_uri=address)
 
 
-def _stale_aliases(connection: psycopg.Connection[Any]) -> list[tuple[str, int, str]]:
-    """(task, version, run) of the current versions that have no alias yet."""
-    marked = connection.execute("select run_id from ml.model_versions where is_champion").fetchall()
+def _aliases_to_move(
+    connection: psycopg.Connection[Any],
+) -> list[tuple[str, int | None, str | None]]:
+    """(task, version, run) that the alias is to be on; None of both where none is current."""
+    marked = dict(
+        connection.execute(
+            "select task, run_id from ml.model_versions where is_champion"
+        ).fetchall()
+    )
     connection.commit()
-    has_alias = {run_id for (run_id,) in marked}
-    return [
+    known = versions(connection)
+    current = {one.task: one for one in known if one.is_current}
+    moved: list[tuple[str, int | None, str | None]] = [
         (one.task, one.version, one.run_id)
-        for one in versions(connection)
-        if one.is_current and one.run_id not in has_alias
+        for one in current.values()
+        if marked.get(one.task) != one.run_id
     ]
+    return moved + [(task, None, None) for task in sorted(marked.keys() - current.keys())]
 
 
 def _register_run(

@@ -14,23 +14,29 @@ from typing import Any
 import psycopg
 from psycopg.rows import class_row
 
+# which run is current is decided as in `predictions.current_runs`: also one that had too little
+# data, and so is no version, can be
 _VERSIONS = """
+with ranked as (
+    select
+        runs.*,
+        pins.run_id is not null as is_pinned,
+        row_number() over (
+            partition by runs.task
+            order by (pins.run_id is not null) desc, runs.confirmed_at desc, runs.scored_at desc,
+                runs.run_id
+        ) = 1 as is_current
+    from ml.runs
+    left join ml.pins as pins on pins.task = runs.task and pins.run_id = runs.run_id
+)
 select
-    versions.task, versions.version, versions.run_id, versions.mlflow_run_id,
-    runs.model_version, runs.code_version, runs.as_of_date, runs.champion, runs.baseline,
-    runs.note, runs.parameters, runs.data_fingerprint, runs.trained_from, runs.trained_to,
-    runs.row_count, runs.scored_at, runs.confirmed_at,
-    pins.run_id is not null as is_pinned,
-    row_number() over (
-        partition by versions.task
-        order by (pins.run_id is not null) desc, runs.confirmed_at desc, runs.scored_at desc,
-            runs.run_id
-    ) = 1 as is_current
-from ml.model_versions as versions
-join ml.runs as runs using (run_id)
-left join ml.pins as pins on pins.task = versions.task and pins.run_id = versions.run_id
-where %(task)s::text is null or versions.task = %(task)s
-order by versions.task, versions.version desc
+    task, version, run_id, mlflow_run_id, model_version, code_version, as_of_date, champion,
+    baseline, note, parameters, data_fingerprint, trained_from, trained_to, row_count, scored_at,
+    confirmed_at, is_pinned, is_current
+from ranked
+join (select run_id, version, mlflow_run_id from ml.model_versions) as versions using (run_id)
+where %(task)s::text is null or task = %(task)s
+order by task, version desc
 """
 
 
@@ -95,9 +101,19 @@ def current(connection: psycopg.Connection[Any], task: str) -> Version:
     """The version whose scores are shown.
 
     Raises:
-        NoSuchVersionError: the task has none.
+        NoSuchVersionError: the task has none, or its newest run had too little data.
     """
-    return next(one for one in versions_of(connection, task) if one.is_current)
+    shown = _current(versions_of(connection, task))
+    if shown is None:
+        raise NoSuchVersionError(
+            f"the newest run of {task} had too little data: no version is current until one is"
+            " promoted"
+        )
+    return shown
+
+
+def _current(found: list[Version]) -> Version | None:
+    return next((one for one in found if one.is_current), None)
 
 
 def find(connection: psycopg.Connection[Any], task: str, version: int) -> Version:
@@ -127,7 +143,7 @@ def promote(connection: psycopg.Connection[Any], task: str, version: int) -> Ver
 
 
 def rollback(connection: psycopg.Connection[Any], task: str) -> Version:
-    """Pin the version before the current one. Commits.
+    """Pin the version before the current one, or the newest where none is current. Commits.
 
     A second rollback changes nothing: who types the command twice, or runs it again after a lost
     connection, must not land two versions back. To go further back, promote.
@@ -136,19 +152,22 @@ def rollback(connection: psycopg.Connection[Any], task: str) -> Version:
         NoSuchVersionError: there is no version, or none before the current one.
     """
     found = versions_of(connection, task)
-    now = next(one for one in found if one.is_current)
+    now = _current(found)
     row = connection.execute("select action from ml.pins where task = %s", [task]).fetchone()
     connection.commit()
-    if row == ("rollback",):
+    if now is not None and row == ("rollback",):
         return now
-    before = next((one for one in found if one.version < now.version), None)
+    before = next((one for one in found if now is None or one.version < now.version), None)
     if before is None:
-        raise NoSuchVersionError(f"{task} has no version before {now.version}")
+        raise NoSuchVersionError(f"{task} has no version before {now.version if now else 1}")
     return _pin(connection, before, "rollback")
 
 
-def unpin(connection: psycopg.Connection[Any], task: str) -> Version:
+def unpin(connection: psycopg.Connection[Any], task: str) -> Version | None:
     """Let the newest run be current again; without a pin nothing changes. Commits.
+
+    Returns:
+        The version that is current then; None where the newest run had too little data.
 
     Raises:
         NoSuchVersionError: the task has no version.
@@ -156,19 +175,17 @@ def unpin(connection: psycopg.Connection[Any], task: str) -> Version:
     versions_of(connection, task)
     connection.execute("delete from ml.pins where task = %s", [task])
     connection.commit()
-    return current(connection, task)
+    return _current(versions_of(connection, task))
 
 
 def _pin(connection: psycopg.Connection[Any], wanted: Version, action: str) -> Version:
-    before = current(connection, wanted.task)
     connection.execute(
-        "insert into ml.pins (task, run_id, replaced_run_id, action, pinned_at)"
-        " values (%s, %s, %s, %s, clock_timestamp())"
-        " on conflict (task) do update set run_id = excluded.run_id,"
-        " replaced_run_id = excluded.replaced_run_id, action = excluded.action,"
+        "insert into ml.pins (task, run_id, action, pinned_at)"
+        " values (%s, %s, %s, clock_timestamp())"
+        " on conflict (task) do update set run_id = excluded.run_id, action = excluded.action,"
         " pinned_at = excluded.pinned_at"
         " where (ml.pins.run_id, ml.pins.action) <> (excluded.run_id, excluded.action)",
-        [wanted.task, wanted.run_id, before.run_id, action],
+        [wanted.task, wanted.run_id, action],
     )
     connection.commit()
     return current(connection, wanted.task)
