@@ -6,6 +6,7 @@ data doesn't tell is "unknown", never 0.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -129,9 +130,29 @@ def _predictions(conn: psycopg.Connection) -> Group:
         groups = _groups(conn, f"predictions.{view}", column, order)
         told = ", ".join(f"{group} {number:,}" for group, number in groups)
         lines.append(Text(f"{name}: {told or UNKNOWN}", style="" if told else "dim"))
-    missing = [row for row in _rows(conn, "predictions.current_runs", "task") if row["note"]]
-    lines += [Text(f"{row['task']}: {row['note']}", style="dim") for row in missing]
+    for row in _rows(conn, "predictions.current_runs", "task"):
+        told = "; ".join(part for part in (_champion(row), row["note"]) if part)
+        lines.append(Text(f"{row['task']}: {told}", style="dim"))
     return _section("Predictions", table, *(Padding(line, (0, 0, 0, 1)) for line in lines))
+
+
+def _champion(row: Mapping[str, Any]) -> str:
+    """Which model scores, and whether it has beaten the baseline on the shop's past.
+
+    Args:
+        row: of `predictions.current_runs`; a champion per series reads `series: model, …`.
+    """
+    champion, baseline = row["champion"], row["baseline"]
+    if not champion:
+        return "nothing scores"
+    if not baseline:
+        return champion
+    chosen = dict(part.rpartition(": ")[::2] for part in champion.split(", "))
+    unbeaten = [series for series, model in chosen.items() if model == baseline]
+    if not unbeaten:
+        return f"{champion}, ahead of {baseline}"
+    where = f" of {', '.join(unbeaten)}" if any(unbeaten) else ""
+    return f"{champion}: no model beats the baseline{where}"
 
 
 def _groups(
