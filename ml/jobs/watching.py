@@ -152,6 +152,24 @@ left join features.customer_days as d on d.customer_key = s.customer_key and d.h
 where s.run_id = {run}
 group by s.customer_key, s.horizon_days, s.churn_probability, s.as_of_date
 """)
+_SPENT = sql.SQL("""
+select
+    s.customer_key, s.horizon_days, s.predicted_amount as predicted,
+    sum(case
+        when d.activity_date > s.as_of_date - 365 and d.activity_date <= s.as_of_date
+            then d.demand_amount - d.returns_amount
+        else 0
+    end) filter (where d.customer_key is not null) as bought_before,
+    sum(case
+        when d.activity_date > s.as_of_date and d.activity_date <= s.as_of_date + s.horizon_days
+            then d.demand_amount - d.returns_amount
+        else 0
+    end) as actual
+from ml.lifetime_values as s
+left join features.customer_days as d on d.customer_key = s.customer_key
+where s.run_id = {run}
+group by s.customer_key, s.horizon_days, s.predicted_amount
+""")
 _FORECAST_DAYS = sql.SQL("""
 select series, is_champion, horizon_days, target_date, yhat, lo80, hi80, lo95, hi95
 from ml.forecasts
@@ -186,6 +204,19 @@ def _churn(
     return monitoring.churn(scores, known), as_of + pd.Timedelta(days=horizon)
 
 
+def _lifetime(
+    connection: psycopg.Connection[Any], run_id: str, as_of: Any, promised: Promised
+) -> Found:
+    del promised
+    values = runs.read(connection, _SPENT.format(run=sql.Literal(run_id)))
+    # who was forgotten since has no past any more
+    values = values[values["bought_before"].notna()]
+    if values.empty:
+        return [], as_of
+    horizon = int(values["horizon_days"].iloc[0])
+    return monitoring.lifetime_value(values, horizon), as_of + pd.Timedelta(days=horizon)
+
+
 def _forecasts(
     connection: psycopg.Connection[Any], run_id: str, as_of: Any, promised: Promised
 ) -> Found:
@@ -210,6 +241,7 @@ def _forecasts(
 
 OUTCOMES: Mapping[str, Callable[[psycopg.Connection[Any], str, Any, Promised], Found]] = {
     "churn": _churn,
+    "lifetime": _lifetime,
     "forecast": _forecasts,
 }
 
@@ -221,11 +253,13 @@ _DUE = (
 _NOT_MEASURED = (
     "not exists (select 1 from ml.model_performance as p where p.run_id = runs.run_id{of})"
 )
+_WHOLE_HORIZON = _DUE.format(
+    due=f"{_DAYS_SINCE} >= (runs.parameters ->> 'horizon_days')::integer and "
+    + _NOT_MEASURED.format(of="")
+)
 DUE: Mapping[str, str] = {
-    "churn": _DUE.format(
-        due=f"{_DAYS_SINCE} >= (runs.parameters ->> 'horizon_days')::integer and "
-        + _NOT_MEASURED.format(of="")
-    ),
+    "churn": _WHOLE_HORIZON,
+    "lifetime": _WHOLE_HORIZON,
     "forecast": _DUE.format(
         due=" or ".join(
             f"{_DAYS_SINCE} >= {last} and "

@@ -103,6 +103,32 @@ WORDS: dict[str, Words] = {
         "sold at one price or in few weeks gets no number.",
         not_for="Prices beyond those that were tried, and prices that differ by person.",
     ),
+    "recommendations": Words(
+        purpose="What will a customer probably order next, and what goes with what is in the "
+        "basket? For shop windows, mails and bundles.",
+        method="Personal frequency, neighbours, linear item models and learned rankers compete on "
+        "later baskets of the shop's own customers, beside mere popularity.",
+        limits="It knows what was bought, not what was seen or wished for. New products are "
+        "recommended late, and newcomers get what is popular.",
+        not_for="Goods whose sale tells something intimate about a person.",
+    ),
+    "products": Words(
+        purpose="How much of each product will be wanted, when to order again, and how will a new "
+        "product do? For purchasing and assortment.",
+        method="The pattern of demand (smooth, intermittent, lumpy) decides the method; quantiles "
+        "of demand over the lead time give the reorder point.",
+        limits="Days without stock hide demand; what was hidden is estimated. Promotions that are "
+        "still to come are not known.",
+        not_for="Orders that nobody looks at: a lead time that changed is not in it yet.",
+    ),
+    "marketing": Words(
+        purpose="What does spend on a channel bring, and where would the next unit of money do "
+        "most? For budgets.",
+        method="Response curves of spend on credited revenue, with the uncertainty of few weeks.",
+        limits="Correlation of spend and sales, not an experiment; channels that always spend the "
+        "same can't be told from the level.",
+        not_for="Switching a channel off without a test.",
+    ),
     "sentiment": Words(
         purpose="What do reviews say, and which words go with bad ratings of a product? For "
         "product and quality.",

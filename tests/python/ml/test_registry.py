@@ -22,7 +22,8 @@ create table features.daily_sales (
     total_sales_amount numeric, product_sales_amount numeric, net_profit_amount numeric,
     orders integer, metric_date date);
 create table features.customer_days (
-    customer_key text, has_order boolean, demand_amount numeric, activity_date date);
+    customer_key text, has_order boolean, demand_amount numeric, activity_date date,
+    returns_amount numeric default 0);
 """
 FIRST = date(2024, 1, 31)
 
@@ -307,7 +308,8 @@ def test_what_goes_wrong_in_watching_leaves_the_scores(
 
 def fill_outcomes(connection: psycopg.Connection, last: date) -> None:
     """Every second customer orders on day 40 after the first run; all had ordered before."""
-    with connection.cursor().copy("copy features.customer_days from stdin") as copy:
+    days = "features.customer_days (customer_key, has_order, demand_amount, activity_date)"
+    with connection.cursor().copy(f"copy {days} from stdin") as copy:
         for i in range(300):
             copy.write_row([f"c{i:03}", True, 10, FIRST - timedelta(days=i)])
             if i % 2:
@@ -333,6 +335,22 @@ def test_churn_is_measured_when_its_days_are_over(connection: psycopg.Connection
     assert found["churn_rate"] == [0.5, 0.5, 0.5, 300, FIRST + timedelta(days=90)]
     assert found["brier"][1] == pytest.approx(0.25)
     assert found["roc_auc"][2] == 0.8
+
+
+def test_lifetime_values_are_measured_a_year_later(connection: psycopg.Connection) -> None:
+    """Each had bought for 10 in the year before, and every second bought for 10 after it."""
+    table = pd.DataFrame({"customer_key": [f"c{i:03}" for i in range(300)]}).assign(
+        horizon_days=365, predicted_amount=[10.0 if i % 2 else 0.0 for i in range(300)]
+    )
+    run = runs.Run("lifetime", "1", FIRST, {"horizon_days": 365}, "x")
+    runs.write(connection, run, runs.Result("ok", tables={"lifetime_values": table}))
+    fill_outcomes(connection, FIRST + timedelta(days=365))
+    assert watching.measure(connection) == 3
+    found = connection.execute(
+        "select value, baseline_value, n, is_degraded, measured_to from ml.model_performance"
+        " where metric = 'mae'"
+    ).fetchall()
+    assert found == [(0.0, 5.0, 300, False, FIRST + timedelta(days=365))]
 
 
 def test_forecasts_are_measured_horizon_by_horizon(connection: psycopg.Connection) -> None:
