@@ -1,7 +1,7 @@
 """Frames of the public *Online Retail II* files in the shape of `models/features`.
 
 The benchmark must run without a warehouse, so this is a second, independent implementation of
-`features.daily_sales` and `features.customer_churn` in pandas.
+`features.daily_sales` in pandas.
 """
 
 from __future__ import annotations
@@ -84,59 +84,3 @@ def daily_sales(all_lines: pd.DataFrame) -> pd.DataFrame:
         product_sales=("amount", "sum"), orders=("invoice", "nunique")
     )
     return by_day.reindex(days, fill_value=0).astype(float).reset_index()
-
-
-WINDOWS = (30, 90, 180, 365)
-
-
-def customer_churn(
-    all_lines: pd.DataFrame, as_of_dates: list[pd.Timestamp], horizon_days: int = 90
-) -> pd.DataFrame:
-    """The columns of `features.customer_churn` for identified customers."""
-    sold = merchandise_sales(all_lines)
-    sold = sold[(sold["who"] != "anonymous") & (sold["date"] <= LAST_COMPLETE_DAY)]
-    days = (
-        sold.groupby(["who", "date"], as_index=False)
-        .agg(orders=("invoice", "nunique"), demand=("amount", "sum"))
-        .rename(columns={"who": "customer_key"})
-        .sort_values(["customer_key", "date"])
-    )
-    days["gap"] = days.groupby("customer_key")["date"].diff().dt.days
-    return pd.concat(
-        [_churn_features(days, as_of, horizon_days) for as_of in as_of_dates], ignore_index=True
-    )
-
-
-def _churn_features(days: pd.DataFrame, as_of: pd.Timestamp, horizon_days: int) -> pd.DataFrame:
-    known = days[days["date"] <= as_of]
-    ago = (as_of - known["date"]).dt.days
-    groups = known.groupby("customer_key")
-    table = pd.DataFrame(
-        {
-            "recency_days": (as_of - groups["date"].max()).dt.days,
-            "tenure_days": (as_of - groups["date"].min()).dt.days,
-            "order_days": groups.size(),
-            "orders": groups["orders"].sum(),
-            "monetary_amount": groups["demand"].sum(),
-            "returns_amount": 0.0,
-            "longest_gap_days": groups["gap"].max(),
-            "gap_deviation_days": groups["gap"].std(ddof=0),
-            "last_demand_amount": groups["demand"].last(),
-        }
-    )
-    for window in WINDOWS:
-        recent = known[ago < window].groupby("customer_key")
-        table[f"order_days_{window}d"] = recent.size()
-        table[f"demand_{window}d_amount"] = recent["demand"].sum()
-    season = known[(ago < 364) & (ago >= 364 - horizon_days)].groupby("customer_key")
-    table["order_days_same_season"] = season.size()
-    counts = [name for name in table if name.startswith(("order_days", "demand_"))]
-    table[counts] = table[counts].fillna(0)
-    ahead = days[(days["date"] > as_of) & (days["date"] <= as_of + pd.Timedelta(days=horizon_days))]
-    table["is_churned"] = ~table.index.isin(ahead["customer_key"])
-    table["is_churned"] = table["is_churned"].astype(object)
-    if as_of + pd.Timedelta(days=horizon_days) > LAST_COMPLETE_DAY:
-        table["is_churned"] = None
-    table["is_latest"] = as_of == LAST_COMPLETE_DAY
-    table["as_of_date"] = as_of
-    return table.reset_index()

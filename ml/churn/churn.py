@@ -4,9 +4,8 @@
 best one score; `predict` scores the last day; `evaluate` measures the comparison.
 
 A shop has no contracts, so churn is never observed: the label is no purchase in
-(date, date + horizon]. The champion is the model with the least mean Brier score (it punishes both
-poor ranking and poor calibration) relative to the baseline's on the same day; among models within
-`BRIER_TIE` the best PR-AUC.
+(date, date + horizon]. The champion has the least mean Brier score (it punishes both poor ranking
+and poor calibration) relative to the baseline's on the same day; see `choose_champion` for ties.
 
 The horizon is 90 days, which can be compared between shops, and beside it the shop's own
 (`own_horizon`): who is silent for longer than 9 of 10 pauses that ended is unusual here.
@@ -26,7 +25,6 @@ from ml.churn import models
 from ml.customers.history import History
 
 HORIZON_DAYS = 90
-BRIER_TIE = 0.003  # of the baseline's: differences of .0005 between models are noise
 MAX_CUTS = 6
 CUT_STEP_DAYS = 30
 # a model that could be fitted on fewer days isn't compared: one day says more about its season
@@ -103,7 +101,9 @@ def fit(history: History, horizon_days: int = HORIZON_DAYS) -> ChurnModel:
         reasons = models.LinearReasons.fit(_reason_matrix(task.train), models.labels(task.train))
         predictions = models.predict_all(task)
     # what can't score today isn't champion, however good it was
-    champion = choose_champion(cuts[cuts["model"].isin(predictions)] if len(cuts) else cuts)
+    champion = choose_champion(
+        cuts[cuts["model"].isin(predictions)] if len(cuts) else cuts, horizon_days
+    )
     return ChurnModel(task, predictions[champion], cuts, champion, reasons, _note(cuts, champion))
 
 
@@ -164,25 +164,35 @@ def evaluate(model: ChurnModel) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["model", "metric", "value", "n"])
 
 
-def choose_champion(cuts: pd.DataFrame) -> str:
-    """The model with the least Brier score that beats the baseline; the baseline if none does."""
+def choose_champion(cuts: pd.DataFrame, horizon_days: int = HORIZON_DAYS) -> str:
+    """The model with the least Brier score that beats the baseline; the baseline if none does.
+
+    A mean of unlike models scores instead where it is within one standard error of the best: which
+    single one was ahead is mostly the season of the comparison, and their errors cancel.
+    """
     if cuts.empty:
         return models.BASELINE
-    measured = pd.DataFrame(
+    scores = pd.DataFrame(
         [
-            {"model": name, "as_of_date": date, **measures(cut)}
+            {"model": name, "as_of_date": date, "brier": measures(cut)["brier"]}
             for (name, date), cut in cuts.groupby(["model", "as_of_date"], sort=True)
         ]
-    ).set_index(["as_of_date", "model"])
+    )
     # against the baseline of the same day: days differ, and not every model has them all
-    brier, pr_auc = measured["brier"].unstack("model"), measured["pr_auc"].unstack("model")
+    brier = scores.pivot(index="as_of_date", columns="model", values="brier")
     able = brier.columns[brier.count() >= min(MIN_CUTS, len(brier))]
-    relative = brier[able].div(brier[models.BASELINE], axis=0).mean()
-    better = relative[relative < 1]
-    if better.empty:
+    relative = brier[able].div(brier[models.BASELINE], axis=0)
+    mean = relative.mean()
+    mean = mean[mean < 1]
+    if mean.empty:
         return models.BASELINE
-    tied = better.index[better <= better.min() + BRIER_TIE]
-    return str(pr_auc[tied].div(pr_auc[models.BASELINE], axis=0).mean().idxmax())
+    # windows that overlap say less than as many that don't
+    behind = relative[mean.index].sub(relative[mean.idxmin()], axis=0)
+    span = (brier.index.max() - brier.index.min()).days + horizon_days
+    error = behind.std().fillna(0) / np.sqrt(np.minimum(behind.count(), span / horizon_days))
+    robust = [*models.ENSEMBLES, *models.SEASONAL]
+    close = [name for name in mean.index if name in robust and behind[name].mean() <= error[name]]
+    return str(mean[close].idxmin() if close else mean.idxmin())
 
 
 def _is_enough(task: models.Task) -> bool:

@@ -16,6 +16,7 @@ from scipy.optimize import minimize
 from scipy.special import betaln, expit, gammaln, hyp2f1
 
 MIN_REPEAT_CUSTOMERS = 30
+MOST_CUSTOMERS = 20_000  # four parameters don't get better by more
 _TIME_UNIT_DAYS = 7.0  # days would make the likelihood badly scaled
 _NEAR_ONE = 1e-6
 _PENALTY = 1e-3  # keeps the parameters finite where everyone behaves alike
@@ -92,11 +93,11 @@ def fit(repeats: np.ndarray, last: np.ndarray, age: np.ndarray, penalty: float =
             f"{buyers_again} customers bought again, {MIN_REPEAT_CUSTOMERS} are needed"
         )
     # equal customers add equal terms: on a shop with many one-time buyers this is most of them
-    patterns, counts = np.unique(
-        np.column_stack([repeats, last / _TIME_UNIT_DAYS, age / _TIME_UNIT_DAYS]),
-        axis=0,
-        return_counts=True,
-    )
+    rows = np.column_stack([repeats, last / _TIME_UNIT_DAYS, age / _TIME_UNIT_DAYS])
+    if len(rows) > MOST_CUSTOMERS:
+        # every n-th in the order of what they did: a sample of all kinds, whatever their order
+        rows = rows[np.lexsort(rows.T)][:: -(-len(rows) // MOST_CUSTOMERS)]
+    patterns, counts = np.unique(rows, axis=0, return_counts=True)
     x, t_x, t = patterns.T
     n = counts.sum()
 

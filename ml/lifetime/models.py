@@ -17,13 +17,14 @@ from sklearn.ensemble import RandomForestRegressor
 from ml.asof import require_past
 from ml.customers import bgnbd, gammagamma
 from ml.customers.bgnbd import NotFittedError
-from ml.customers.history import History, purchase_summary, snapshot
+from ml.customers.history import History, purchase_summary, snapshot, thinned
 
 SEED = 20240229
 YEAR = 365
 _WEEKS_52 = 364
 TREES = 40
 MIN_LEAF = 15
+MAX_TRAIN = 10_000  # customers that trees learn from: more cost time and gain nothing measurable
 # less than this is no half of a season cycle to learn customers' rhythm from
 MIN_HISTORY_DAYS = 90
 # a season factor beyond these says that the shop changed, not that a season came
@@ -156,7 +157,8 @@ def random_forest(task: Task) -> np.ndarray:
     past = task.history.up_to(start)
     if past.length_days < MIN_HISTORY_DAYS:
         raise NotFittedError(f"{past.length_days} days before the window of {task.learn_days}")
-    train = snapshot(past, task.learn_days).assign(known_on=task.history.as_of)
+    train = thinned(snapshot(past, task.learn_days), MAX_TRAIN)
+    train = train.assign(known_on=task.history.as_of)
     require_past(train, ("as_of_date",), start)
     require_past(train, ("known_on",), task.history.as_of)
     spent = task.history.between(start, task.history.as_of, task.history.net)[train.index]

@@ -175,6 +175,23 @@ def test_what_does_not_beat_the_baseline_is_never_champion():
     assert rules.choose_champion(cuts) == "logistic"
 
 
+def test_a_blend_scores_where_it_is_as_good_as_the_best_but_for_chance():
+    good, fair, poor = [0.9, 0.9, 0.1, 0.1], [0.8, 0.8, 0.2, 0.2], [0.6, 0.6, 0.4, 0.4]
+    days = [TODAY - pd.Timedelta(days=30 * i) for i in range(6)]
+
+    def champion(single: list[list[float]], blend: list[list[float]]) -> str:
+        parts = [
+            cuts_of(logistic=poor, bg_nbd=one, blend=other).assign(as_of_date=day)
+            for day, one, other in zip(days, single, blend, strict=True)
+        ]
+        return rules.choose_champion(pd.concat(parts))
+
+    # ahead on one day of six: chance
+    assert champion([good] + [fair] * 5, [fair] * 6) == "blend"
+    assert champion([good] * 6, [fair] * 6) == "bg_nbd"  # ahead on all
+    assert champion([poor] * 6, [poor] * 6) == "logistic"
+
+
 def test_a_model_of_one_day_is_not_compared_with_those_of_more():
     first = cuts_of(logistic=[0.6, 0.6, 0.4, 0.4], bg_nbd=[1.0, 1.0, 0.0, 0.0])
     second = cuts_of(logistic=[0.6, 0.6, 0.4, 0.4]).assign(as_of_date=TODAY - pd.Timedelta(days=30))
