@@ -28,7 +28,7 @@ from orchestration import datasets
 
 console = Console(highlight=False, soft_wrap=True)
 # modules of this folder that measure a problem have a function `measure`
-_NOT_PROBLEMS = {"__main__", "report", "backtests", "frames", "online_retail"}
+_NOT_PROBLEMS = {"__main__", "report", "backtests"}
 
 
 def main() -> int:
