@@ -12,6 +12,7 @@ from ml.jobs import (
     elasticity,
     forecast,
     lifetime,
+    marketing,
     recommendations,
     segments,
     sentiment,
@@ -31,5 +32,6 @@ TASKS: Mapping[str, Task] = {
         anomalies,
         sentiment,
         recommendations,
+        marketing,
     )
 }

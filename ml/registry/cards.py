@@ -122,12 +122,14 @@ WORDS: dict[str, Words] = {
         not_for="Orders that nobody looks at: a lead time that changed is not in it yet.",
     ),
     "marketing": Words(
-        purpose="What does spend on a channel bring, and where would the next unit of money do "
-        "most? For budgets.",
-        method="Response curves of spend on credited revenue, with the uncertainty of few weeks.",
-        limits="Correlation of spend and sales, not an experiment; channels that always spend the "
-        "same can't be told from the level.",
-        not_for="Switching a channel off without a test.",
+        purpose="What does a channel bring for what it costs, and where should the budget move? "
+        "For budgets of the next months.",
+        method="Credited sales of a week against spend with memory and saturation, scaled by how "
+        "much more the whole shop sells in weeks with campaigns; uncertainty by bootstrap.",
+        limits="It learns from the campaigns that were run: one incrementality for all channels, "
+        "and none at all before two years. Spend that follows the season closely can't be told "
+        "from it. A holdout is better.",
+        not_for="Spending more than was ever tried, or ending a channel on one month's advice.",
     ),
     "sentiment": Words(
         purpose="What do reviews say, and which words go with bad ratings of a product? For "

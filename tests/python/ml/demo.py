@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from sandbox.store import plan
 from sandbox.store.catalogue import CATEGORIES, GIFT_CARD
+from sandbox.store.documents import Document
 from sandbox.store.exact import DAY
 from sandbox.store.generate import World, months
-from sandbox.store.marketing import CHANNELS
+from sandbox.store.lines import Lines
+from sandbox.store.marketing import CHANNELS, SOURCES
 from sandbox.store.places import STORES
 from sandbox.store.profiles import profile
+from sandbox.store.sessions import Tracker
 from sandbox.store.stock import Movements
 
 TRUE_ELASTICITY = {category.name: category.elasticity for category in CATEGORIES}
@@ -37,13 +42,28 @@ class Demo:
 
 
 @cache
+def _world(seed: int) -> tuple[World, tuple[Lines, ...], list[Document]]:
+    """The generator after its last day, its months of lines, and the sessions that it wrote."""
+    world, sessions, made = World(profile("s"), seed), [], []
+    tracker = Tracker(
+        world.builder,
+        world.flaws,
+        seed,
+        lambda name, doc: sessions.append(doc) if name == "sessions" else None,
+    )
+    for first, last in months(world.profile.first_day, world.profile.end_day):
+        made.append(world.maker.days(first, last, Movements()))
+        tracker.days(made[-1], first, last)
+    return world, tuple(made), sessions
+
+
+@cache
 def demo(seed: int = 42) -> Demo:
     """The store of this seed; orders that count, up to its last day."""
-    world = World(profile("s"), seed)
+    world, months_of_lines, _ = _world(seed)
     p, c, m = world.plan, world.catalogue, world.marketing
     parts = []
-    for first, last in months(world.profile.first_day, world.profile.end_day):
-        made = world.maker.days(first, last, Movements())
+    for made in months_of_lines:
         parts.append(
             pd.DataFrame(
                 {
@@ -93,8 +113,9 @@ def demo(seed: int = 42) -> Demo:
 def price_weeks(lines: pd.DataFrame) -> pd.DataFrame:
     """Rows of `features.product_price_weeks` of the lines."""
     small = lines[(lines["quantity"] > 0) & (lines["quantity"] < 12)]
-    week = small["date"] - pd.to_timedelta(small["date"].dt.day_of_week, unit="D")
-    weighted = small.assign(week_start_date=week, marked=small["markdown"] * small["quantity"])
+    weighted = small.assign(
+        week_start_date=_monday(small["date"]), marked=small["markdown"] * small["quantity"]
+    )
     table = (
         weighted.groupby(["product", "sku", "category", "store", "week_start_date"])
         .agg(
@@ -116,6 +137,86 @@ def price_weeks(lines: pd.DataFrame) -> pd.DataFrame:
         week_end_date=ends,
     )
     return table[ends <= lines["date"].max()]
+
+
+def channel_weeks(shop: Demo) -> pd.DataFrame:
+    """Rows of `features.channel_weeks`: the last touch, and a newsletter that needs no campaign.
+
+    A tenth of the orders that no campaign touched comes through the newsletter, which is e-mail
+    too; the rest is direct.
+    """
+    orders = shop.orders
+    free = np.where(orders["order"] % 10 == 0, "email", "direct")
+    orders = orders.assign(
+        marketing_channel=orders["channel"].fillna(pd.Series(free, index=orders.index)),
+        week_start_date=_monday(orders["date"]),
+    )
+    keys = ["marketing_channel", "week_start_date"]
+    credited = orders.groupby(keys).agg(
+        attributed_orders=("net", "size"), net_sales_amount=("net", "sum")
+    )
+    spend = shop.spend.assign(
+        marketing_channel=shop.spend["channel"], week_start_date=_monday(shop.spend["date"])
+    )
+    table = credited.join(
+        spend.groupby(keys)["spend"].sum().rename("spend_amount"), how="outer"
+    ).fillna(0.0)
+    table = table.reset_index().assign(
+        attribution_model="last",
+        gross_profit_amount=lambda t: 0.5 * t["net_sales_amount"],
+        demand_amount=lambda t: t["net_sales_amount"],
+        costed_demand_amount=lambda t: t["net_sales_amount"],
+        week_end_date=lambda t: t["week_start_date"] + pd.Timedelta(days=6),
+    )
+    return table[table["week_end_date"] <= orders["date"].max()]
+
+
+def journeys(seed: int) -> tuple[pd.DataFrame, pd.Series]:
+    """Steps between channels in recorded journeys, and the last channel of each that ended well.
+
+    Returns:
+        from_state, to_state, transitions; and orders by channel. A pause of more than 30 days
+        begins a new journey; a newsletter without a campaign is a channel of its own.
+    """
+    _, _, sessions = _world(seed)
+    people = defaultdict(list)
+    for doc in sessions:
+        if len(doc["events"]) < 60:  # bots look at sixty pages
+            at = pd.Timestamp(doc["started_at"])
+            at = at.tz_localize("UTC") if at.tzinfo is None else at
+            bought = any(event["type"] == "purchase" for event in doc["events"])
+            people[doc["visitor_id"]].append((at, _channel(doc["utm"]), bought))
+    steps, last = Counter(), Counter()
+    for touches in people.values():
+        path, before = [], None
+        for at, channel, bought in sorted(touches, key=lambda touch: touch[0]):
+            if path and before and (at - before).days > 30:
+                steps.update(pairwise(["start", *path, "null"]))
+                path = []
+            path += [channel] if not path or path[-1] != channel else []
+            before = at
+            if bought:
+                steps.update(pairwise(["start", *path, "conversion"]))
+                last[channel] += 1
+                path = []
+        if path:
+            steps.update(pairwise(["start", *path, "null"]))
+    table = pd.DataFrame(
+        [(a, b, n) for (a, b), n in sorted(steps.items())],
+        columns=["from_state", "to_state", "transitions"],
+    )
+    return table, pd.Series(last)
+
+
+def _channel(utm: Document) -> str:
+    paid = {medium: channel for channel, (_, medium) in SOURCES.items()}
+    if utm.get("campaign"):
+        return paid[utm["medium"]]
+    return f"{utm.get('source')} {utm.get('medium')}".lower() if utm else "direct"
+
+
+def _monday(dates: pd.Series) -> pd.Series:
+    return dates - pd.to_timedelta(dates.dt.day_of_week, unit="D")
 
 
 def _day(days: np.ndarray) -> pd.DatetimeIndex:

@@ -51,6 +51,11 @@ create table features.customer_facts (
 create table features.basket_lines (
     order_id text, product_key text, customer_key text, quantity numeric(20, 4),
     amount numeric(20, 4), order_date date);
+create table features.channel_weeks (
+    marketing_channel text, attribution_model text, attributed_orders numeric(20, 6),
+    spend_amount numeric(20, 4), net_sales_amount numeric(20, 4),
+    gross_profit_amount numeric(20, 4), demand_amount numeric(20, 4),
+    costed_demand_amount numeric(20, 4), week_start_date date, week_end_date date);
 """
 
 
