@@ -48,6 +48,7 @@ COMMANDS = {
     "ui": _Target("orchestration.tools", "ui", "Dagster's UI and schedule, on this machine."),
     "docs": _Target("orchestration.tools", "docs", "dbt's documentation with lineage."),
     "metrics": _Target("serving.cli", "app", "Numbers by name: list, describe, query."),
+    "scenario": _Target("serving.scenarios", "app", "What if: price, promotion, spend, season."),
     "psql": _Target("orchestration.tools", "psql", "A SQL prompt on the warehouse."),
 }
 

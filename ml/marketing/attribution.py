@@ -56,7 +56,11 @@ def shares(credit: pd.Series) -> pd.Series:
 def agreement(found: pd.Series, true: pd.Series) -> dict[str, float]:
     """Mean absolute difference and rank correlation of two shares of the same channels."""
     found = found.reindex(true.index).fillna(0.0)
-    rank = spearmanr(found, true).statistic if true.nunique() > 1 else float("nan")
+    rank = (
+        spearmanr(found, true).statistic
+        if min(true.nunique(), found.nunique()) > 1
+        else float("nan")
+    )
     return {
         "share_mae": float((found - true).abs().mean()),
         "share_rank_correlation": float(rank),

@@ -8,7 +8,7 @@ from ml import elasticity, marketing
 from ml.marketing import attribution
 
 
-@pytest.mark.parametrize("seed", [42, 1])
+@pytest.mark.parametrize("seed", [42, 7])
 def test_the_planted_elasticities_are_found(seed):
     """The planted number is the exponent of a choice, so a product that many choose anyway answers
     a little less; and noise is drawn to the middle. Hence bounds: .3 for the shop; .3 on average
@@ -60,7 +60,7 @@ def test_what_campaigns_truly_caused_is_found(seed):
 @pytest.mark.parametrize("seed", [42, 7])
 def test_markov_credit_is_nearer_to_the_truth_than_the_last_touch(seed):
     """Shares of the campaigns' channels in recorded journeys against what they truly caused: mean
-    absolute error below .035 (a share is 1/6), rank correlation above .75, and no worse than last."""
+    absolute error below .035 (a share is 1/6), rank correlation above .75, no worse than last."""
     steps, last = journeys(seed)
     orders = demo(seed).orders
     true = orders[orders["is_caused"]].groupby("channel").size().reindex(CHANNELS, fill_value=0)

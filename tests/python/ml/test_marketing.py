@@ -163,11 +163,9 @@ def test_channels_that_earn_get_more_and_those_that_cost_get_less():
     advice = advice.set_index("marketing_channel")
     assert advice["advice"].to_dict() == {"paid_search": "cut", "sms": "raise"}
     assert advice.loc["sms", "advised_spend_amount"] <= advice.loc["sms", "largest_spend_amount"]
-    assert (
-        advice.loc["sms", "incremental_per_spend_lo95"]
-        < 6
-        < (advice.loc["sms", "incremental_per_spend_hi95"])
-    )
+    sms = advice.loc["sms"]
+    assert sms["incremental_per_spend"] == pytest.approx(6.0, rel=0.3)
+    assert sms["incremental_per_spend_lo95"] > 2.0
     assert (advice["weekly_gain_amount"] > 0).all()
 
 
