@@ -268,7 +268,8 @@ def read_response(connection: psycopg.Connection[Any], channel: str) -> scenario
     )
     if advice is None:
         known = connection.execute(
-            "select string_agg(marketing_channel, ', ' order by marketing_channel) from predictions.budget_advice"
+            "select string_agg(marketing_channel, ', ' order by marketing_channel)"
+            " from predictions.budget_advice"
         ).fetchone()
         names = known[0] if known and known[0] else "none"
         raise UserError(f"{channel} has no spend that was learned from; channels with it: {names}")
