@@ -28,6 +28,7 @@ MIN_WEEKS = 26  # half a year: curves are tried on the later half of it
 MIN_WEEKS_WITH_SPEND = 8
 MIN_VARIATION = 0.2  # standard deviation of weekly spend over its mean
 MIN_COST_COVERAGE = 0.8  # metric M14: a margin below this share of known costs is no margin
+MIN_PART_OF_ORDERS = 0.001  # of all orders: with fewer so far the shop has not begun
 RECENT_WEEKS = 52
 POINTS = 11
 CHOICES = 61
@@ -117,9 +118,7 @@ def fit(features: pd.DataFrame) -> MarketingModel:
     if features.empty or not (features["spend_amount"] > 0).any():
         raise TooLittleDataError("no channel has spend")
     features = features.sort_values(["week_start_date", "marketing_channel", "attribution_model"])
-    weeks = pd.date_range(
-        features["week_start_date"].min(), features["week_start_date"].max(), freq="7D"
-    )
+    weeks = _weeks(features)
     asof.require_past(features, ["week_end_date"], weeks[-1] + pd.Timedelta(days=6))
     costly = features[features["spend_amount"] > 0]["marketing_channel"].unique()
     stability = attribution.stability(features[features["marketing_channel"].isin(costly)])
@@ -210,6 +209,15 @@ def incremental_sales(model: MarketingModel) -> pd.Series:
             if one.curve is not None
         }
     )
+
+
+def _weeks(features: pd.DataFrame) -> pd.DatetimeIndex:
+    """All weeks from when the shop really began: a stray order years before is a wrong clock."""
+    one = features[features["attribution_model"] == attribution.BASELINE]
+    orders = one.groupby("week_start_date")["attributed_orders"].sum().sort_index().cumsum()
+    begun = orders[orders >= MIN_PART_OF_ORDERS * orders.iloc[-1]] if len(orders) else orders
+    first = begun.index[0] if len(begun) else features["week_start_date"].min()
+    return pd.date_range(first, features["week_start_date"].max(), freq="7D")
 
 
 def _by_week(rows: pd.DataFrame, column: str, weeks: pd.DatetimeIndex) -> pd.DataFrame:
