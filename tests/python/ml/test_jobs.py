@@ -232,8 +232,25 @@ def test_a_table_of_before_there_were_months_takes_them(connection):
 def test_clusters_are_written_for_every_customer(connection):
     fill_customers(connection, 150)
     outcome = segments.run(connection)
-    assert (outcome.status, outcome.rows) == ("ok", 150)
+    clusters = rows(connection, "cluster_profiles")
+    assert outcome.status == "ok" and outcome.rows == 150 + len(clusters)
+    assert len(rows(connection, "customer_segments")) == 150 and len(clusters) > 2
     assert "customers.stability" in outcome.metrics
+
+
+def test_a_later_day_keeps_the_labels_of_the_clusters(connection):
+    fill_customers(connection, 150)
+    segments.run(connection)
+    connection.execute("update features.customer_rfm set as_of_date = as_of_date + 1")
+    later = segments.run(connection)
+    assert not later.reused
+    found = connection.execute(
+        "select p.cluster, p.is_new, p.shift from ml.cluster_profiles as p where run_id = %s",
+        [later.run_id],
+    ).fetchall()
+    connection.commit()
+    assert all(not is_new and shift == pytest.approx(0) for _, is_new, shift in found)
+    assert segments.run(connection).reused
 
 
 def test_the_schema_can_be_ensured_again(connection):
