@@ -39,3 +39,15 @@ def require_past(frame: pd.DataFrame, dates: Sequence[str], as_of: pd.Timestamp)
                 f" {as_of:%Y-%m-%d}, up to {newest:%Y-%m-%d}"
             )
     return frame
+
+
+def newest(*dates: pd.Series) -> pd.Timestamp:
+    """The newest of all dates: the last day of which something is known.
+
+    Raises:
+        ValueError: there is none.
+    """
+    known = [series.max() for series in dates if series.notna().any()]
+    if not known:
+        raise ValueError("no date")
+    return max(known)

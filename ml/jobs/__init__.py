@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from ml.jobs import (
     anomalies,
     churn,
+    demand,
     elasticity,
     forecast,
     lifetime,
     marketing,
+    products,
     recommendations,
     segments,
     sentiment,
@@ -33,5 +35,7 @@ TASKS: Mapping[str, Task] = {
         sentiment,
         recommendations,
         marketing,
+        demand,
+        products,
     )
 }

@@ -56,6 +56,14 @@ create table features.channel_weeks (
     spend_amount numeric(20, 4), net_sales_amount numeric(20, 4),
     gross_profit_amount numeric(20, 4), demand_amount numeric(20, 4),
     costed_demand_amount numeric(20, 4), week_start_date date, week_end_date date);
+create table features.product_stock (
+    product_key text, available numeric(20, 4), incoming numeric(20, 4), is_unknown boolean,
+    valid_from date, valid_until date);
+create table features.product_attributes (
+    product_key text, product_id text, category text, brand text, price_amount numeric(20, 4),
+    lead_time_days integer, is_active boolean, launched_date date);
+create table features.product_reviews (
+    product_key text, reviews integer, stars numeric(20, 4), review_date date);
 """
 
 

@@ -1,0 +1,77 @@
+"""How much of each product is needed until new goods can arrive, and when to order them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import psycopg
+
+from ml import asof, demand, runs
+from ml.demand import demand as rules
+from ml.demand import methods, panel
+from ml.jobs import running
+
+VERSION = "1.0"
+
+
+def run(connection: psycopg.Connection[Any]) -> running.Outcome:
+    """Forecast the demand of every product's lead time from the last complete day on."""
+    sales, stock, attributes = (runs.read(connection, query) for query in QUERIES)
+    return running.compute(
+        connection,
+        task=TASK.name,
+        version=VERSION,
+        features=_together(sales, stock, attributes),
+        as_of=asof.newest(sales["order_date"], stock["valid_from"]) if len(sales) else None,
+        parameters={
+            "service_level": rules.SERVICE_LEVEL,
+            "quantiles": methods.QUANTILES,
+            "default_lead_days": panel.DEFAULT_LEAD_DAYS,
+            "origins": rules.ORIGINS,
+        },
+        result_of=lambda: result(sales, stock, attributes),
+    )
+
+
+QUERIES = (
+    "select product_key, order_date, sum(quantity) as units"
+    " from features.basket_lines group by product_key, order_date",
+    "select * from features.product_stock",
+    "select product_key, lead_time_days, is_active, launched_date from features.product_attributes",
+)
+
+
+def result(sales: pd.DataFrame, stock: pd.DataFrame, attributes: pd.DataFrame) -> runs.Result:
+    """The result of the demand task on rows of the features that it reads."""
+    try:
+        model = demand.fit(sales, stock, attributes)
+    except demand.TooLittleDataError as missing:
+        return runs.Result(running.NO_DATA, note=str(missing), baseline=methods.BASELINE)
+    metrics = demand.evaluate(model).assign(horizon="lead time")
+    metrics["is_champion"] = metrics["model"] == metrics["series"].map(model.champions)
+    metrics["is_baseline"] = metrics["model"] == methods.BASELINE
+    return runs.Result(
+        status="ok",
+        note=model.note,
+        champion=", ".join(f"{name}: {champion}" for name, champion in model.champions.items()),
+        baseline=methods.BASELINE,
+        trained_from=sales["order_date"].min().date(),
+        trained_to=sales["order_date"].max().date(),
+        tables={"demand_forecasts": demand.predict(model)},
+        metrics=metrics,
+    )
+
+
+def _together(sales: pd.DataFrame, stock: pd.DataFrame, attributes: pd.DataFrame) -> pd.DataFrame:
+    """All that the result depends on in one frame."""
+    return pd.concat([sales, stock, attributes], ignore_index=True)
+
+
+TASK = running.Task(
+    name="demand",
+    label="forecast demand per product",
+    reads=("basket_lines", "product_stock", "product_attributes"),
+    writes=("demand_forecasts",),
+    run=run,
+)

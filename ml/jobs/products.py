@@ -1,0 +1,75 @@
+"""What each product will sell in the next 90 days."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import psycopg
+
+from ml import asof, products, runs
+from ml.jobs import running
+from ml.products import features
+from ml.products import products as rules
+
+VERSION = "1.0"
+
+
+def run(connection: psycopg.Connection[Any]) -> running.Outcome:
+    """Predict the sales of every product from the last complete day on."""
+    sales, attributes, reviews = (runs.read(connection, query) for query in QUERIES)
+    return running.compute(
+        connection,
+        task=TASK.name,
+        version=VERSION,
+        features=pd.concat([sales, attributes, reviews], ignore_index=True),
+        as_of=asof.newest(sales["order_date"], reviews["review_date"]) if len(sales) else None,
+        parameters={
+            "horizon_days": features.HORIZON_DAYS,
+            "new_days": features.NEW_DAYS,
+            "history_features": features.HISTORY_FEATURES,
+            "launch_features": features.LAUNCH_FEATURES,
+            "seed": rules.SEED,
+        },
+        result_of=lambda: result(sales, attributes, reviews),
+    )
+
+
+QUERIES = (
+    "select product_key, order_date, sum(quantity) as units, sum(amount) as amount,"
+    " count(*) as orders from features.basket_lines group by product_key, order_date",
+    "select product_key, product_id, category, brand, price_amount, launched_date"
+    " from features.product_attributes",
+    "select * from features.product_reviews",
+)
+
+
+def result(sales: pd.DataFrame, attributes: pd.DataFrame, reviews: pd.DataFrame) -> runs.Result:
+    """The result of the products task on rows of the features that it reads."""
+    baseline = ", ".join(f"{group}: {name}" for group, name in rules.BASELINE.items())
+    try:
+        model = products.fit(sales, attributes, reviews)
+    except products.TooLittleDataError as missing:
+        return runs.Result(running.NO_DATA, note=str(missing), baseline=baseline)
+    metrics = products.evaluate(model).assign(horizon=f"{features.HORIZON_DAYS}")
+    metrics["is_champion"] = metrics["model"] == metrics["series"].map(model.champions)
+    metrics["is_baseline"] = metrics["model"] == metrics["series"].map(rules.BASELINE)
+    return runs.Result(
+        status="ok",
+        note=model.note,
+        champion=", ".join(f"{group}: {name}" for group, name in model.champions.items()),
+        baseline=baseline,
+        trained_from=sales["order_date"].min().date(),
+        trained_to=sales["order_date"].max().date(),
+        tables={"product_predictions": products.predict(model)},
+        metrics=metrics,
+    )
+
+
+TASK = running.Task(
+    name="products",
+    label="predict sales per product",
+    reads=("basket_lines", "product_attributes", "product_reviews"),
+    writes=("product_predictions",),
+    run=run,
+)
