@@ -87,11 +87,16 @@ def monitoring() -> Iterator[dg.MaterializeResult]:
             shown.note += f"; worse than the baseline: {', '.join(bad)}"
     checks: dict[str, list[dg.AssetCheckResult]] = {
         "drift": [
-            _check(task, "has_not_moved", dg.AssetCheckSeverity.WARN, found)
+            _check("drift", f"{task}_has_not_moved", dg.AssetCheckSeverity.WARN, found)
             for task, found in drifted.items()
         ],
         "model_performance": [
-            _check(task, "beats_its_baseline", dg.AssetCheckSeverity.ERROR, found)
+            _check(
+                "model_performance",
+                f"{task}_beats_its_baseline",
+                dg.AssetCheckSeverity.ERROR,
+                found,
+            )
             for task, found in degraded.items()
         ],
     }
@@ -143,12 +148,13 @@ def registry() -> Iterator[dg.MaterializeResult]:
 
 
 def _check(
-    task: str, name: str, severity: dg.AssetCheckSeverity, found: list[tuple[Any, ...]]
+    table: str, name: str, severity: dg.AssetCheckSeverity, found: list[tuple[Any, ...]]
 ) -> dg.AssetCheckResult:
     lines = [f"- {what}: " + " against ".join(f"{x:.3f}" for x in numbers if x is not None)
              for what, *numbers in found]  # fmt: skip
     return dg.AssetCheckResult(
-        check_name=f"{task}_{name}",
+        asset_key=_TABLES[table].key,
+        check_name=name,
         passed=not found,
         severity=severity,
         metadata={"found": len(found), "examples": dg.MetadataValue.md("\n".join(lines[:20]))},
