@@ -210,7 +210,10 @@ def _cdnow() -> list[Measure]:
 
 def _table(rows: pd.DataFrame) -> pd.DataFrame:
     """Means over the cut-offs, one row per model; the rule's row says what it picked."""
-    means = rows.groupby("model", sort=False).mean(numeric_only=True).reset_index()
+    by_model = rows.groupby("model", sort=False)
+    means = by_model.mean(numeric_only=True)
+    means.insert(0, "cut-offs", by_model.size().astype(str))
+    means = means.reset_index()
     picked = rows["picked"].dropna().value_counts()
     said = ", ".join(f"{name} {count}x" for name, count in picked.items())
     means["model"] = means["model"].replace({RULE: f"{RULE}: {said}"})
