@@ -110,7 +110,7 @@ def from_origin(
             "origin": origin,
             "target_date": np.tile(future[:came], repeats),
             "days_ahead": np.tile(np.arange(1, came + 1), repeats),
-            "model": np.repeat(wide.columns.to_numpy(), came),
+            "model": pd.Categorical(np.repeat(wide.columns.to_numpy(), came), models.ALL),
             "actual": np.tile(actual, repeats),
             "forecast": wide.to_numpy().T.ravel(),
             "closed": np.tile(closed[:came], repeats),
@@ -134,14 +134,14 @@ def behind(backtest: pd.DataFrame, names: set[str]) -> set[str]:
 def wapes(backtest: pd.DataFrame) -> pd.Series:
     """WAPE within `HORIZON_DAYS` by model."""
     near = backtest[backtest["days_ahead"] <= HORIZON_DAYS]
-    return near.groupby("model", sort=True)[["actual", "forecast"]].apply(
+    return near.groupby("model", observed=True)[["actual", "forecast"]].apply(
         lambda part: evaluation.wape(part["actual"].to_numpy(), part["forecast"].to_numpy())
     )
 
 
 def finished(backtest: pd.DataFrame) -> pd.DataFrame:
     """The rows of models that ran on every origin: those that can be compared."""
-    origins_seen = backtest.groupby("model")["origin"].nunique()
+    origins_seen = backtest.groupby("model", observed=True)["origin"].nunique()
     complete = origins_seen.index[origins_seen == backtest["origin"].nunique()]
     return backtest[backtest["model"].isin(complete)]
 

@@ -20,6 +20,7 @@ DEFAULT = "ensemble"
 WAPE_TIE = 0.004  # differences below this are noise on two years of daily data
 # with fewer origins, 15 days apart, less than a quarter of days was forecast: nothing is chosen
 MIN_ORIGINS_TO_CHOOSE = 6
+MONTH_DAYS = 30
 
 
 def choose(backtest: pd.DataFrame, is_mature: bool = False) -> str:
@@ -67,11 +68,13 @@ def choose_far(backtest: pd.DataFrame, near: str, non_negative: bool) -> str:
     What is best for 90 days, such as the level of the last four weeks, can be poor for a year: the
     model whose totals over the longest window were least off.
     """
-    complete = backtests.finished(backtest) if len(backtest) else backtest
+    if backtest.empty:
+        return near
+    complete = set(backtests.finished(backtest)["model"])
     spreads = {
-        model: total_spread(splice(complete, near, model), non_negative)
+        model: total_spread(splice(backtest, near, model), non_negative)
         for model in dict.fromkeys((near, *models.ALL))
-        if len(complete) and model in set(complete["model"])
+        if model in complete
     }
     known = {model: spread for model, spread in spreads.items() if spread}
     if not known:
@@ -105,8 +108,8 @@ def total_spread(rows: pd.DataFrame, non_negative: bool) -> TotalSpread | None:
     if rows.empty:
         return None
     for window in TOTAL_WINDOWS:
-        sums = _sums(rows[rows["days_ahead"] <= window], ["origin"], window)
-        off = _relative(sums, non_negative)
+        near = rows[rows["days_ahead"] <= window]
+        off = _relative(near, near["origin"].to_numpy(), window, non_negative)
         if len(off) >= MIN_TOTALS:
             return TotalSpread(float(np.sqrt((off**2).mean())), len(off), window, non_negative)
     return None
@@ -124,33 +127,33 @@ def month_spread(rows: pd.DataFrame, non_negative: bool, far: bool) -> TotalSpre
         return None
     is_far = rows["days_ahead"] > backtests.HORIZON_DAYS
     rows = rows[is_far if far else ~is_far]
-    sums = _sums(rows.assign(block=(rows["days_ahead"] - 1) // 30), ["origin", "block"], 30)
-    off = _relative(sums, non_negative)
+    block = ((rows["days_ahead"] - 1) // MONTH_DAYS).to_numpy()
+    group = rows["origin"].factorize()[0] * (backtests.YEAR_DAYS // MONTH_DAYS + 1) + block
+    off = _relative(rows, group, MONTH_DAYS, non_negative)
     if len(off) < MIN_TOTALS:
         return None
     # blocks of one origin err together: the origins are what was seen
-    seen = len(off.index.unique(level="origin"))
-    return TotalSpread(float(np.sqrt((off**2).mean())), seen, 30, non_negative)
+    seen = rows["origin"].nunique()
+    return TotalSpread(float(np.sqrt((off**2).mean())), seen, MONTH_DAYS, non_negative)
 
 
-def _sums(rows: pd.DataFrame, by: list[str], days: int) -> pd.DataFrame:
-    """Actual and forecast of each group that has all its days."""
-    sums = rows.groupby(by).agg(
-        actual=("actual", "sum"), forecast=("forecast", "sum"), days=("days_ahead", "size")
-    )  # fmt: skip
-    return sums[sums["days"] == days]
-
-
-def _relative(sums: pd.DataFrame, non_negative: bool) -> pd.Series:
+def _relative(rows: pd.DataFrame, group: np.ndarray, days: int, non_negative: bool) -> np.ndarray:
+    """Relative errors of the totals of each group that has all its days."""
+    _, at, count = np.unique(group, return_inverse=True, return_counts=True)
+    complete = count == days
+    actual, forecast = (
+        np.bincount(at, rows[name].to_numpy(), len(count))[complete]
+        for name in ("actual", "forecast")
+    )
     if non_negative:
-        known = sums[(sums["actual"] > 0) & (sums["forecast"] > 0)]
-        return np.log(known["actual"] / known["forecast"])
-    known = sums[sums["forecast"] != 0]
-    return (known["actual"] - known["forecast"]) / known["forecast"].abs()
+        known = (actual > 0) & (forecast > 0)
+        return np.log(actual[known] / forecast[known])
+    known = forecast != 0
+    return (actual[known] - forecast[known]) / np.abs(forecast[known])
 
 
 def _rmse(near: pd.DataFrame) -> pd.Series:
-    return near.groupby("model")[["actual", "forecast"]].apply(
+    return near.groupby("model", observed=True)[["actual", "forecast"]].apply(
         lambda part: evaluation.rmse(part["actual"].to_numpy(), part["forecast"].to_numpy())
     )
 
@@ -162,7 +165,7 @@ def _lead_is_sure(near: pd.DataFrame, best: str) -> bool:
     they span.
     """
     off = near.assign(off=(near["forecast"] - near["actual"]).abs())
-    by_origin = off.pivot_table(index="origin", columns="model", values="off", aggfunc="mean")
+    by_origin = off.pivot_table(index="origin", columns="model", values="off", observed=True)
     lead = by_origin[DEFAULT] - by_origin[best]
     span = (lead.index[-1] - lead.index[0]).days + backtests.HORIZON_DAYS
     independent = min(len(lead), span / backtests.HORIZON_DAYS)

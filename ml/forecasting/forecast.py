@@ -226,22 +226,22 @@ def with_bounds(totals: pd.DataFrame, rows: pd.DataFrame, non_negative: bool) ->
     year = champions.total_spread(rows, non_negative)
     near = champions.month_spread(rows, non_negative, far=False)
     far = champions.month_spread(rows, non_negative, far=True)
-    table = totals.copy()
-    table[BOUNDS] = np.nan
-    for at, row in totals.iterrows():
-        if row["grain"] == "year":
+    bounds = []
+    for row in totals.itertuples():
+        if row.grain == "year":
             spread, days = year, YEAR_DAYS
-        elif row["horizon_days"] <= HORIZON_DAYS or far is None:
+        elif row.horizon_days <= HORIZON_DAYS or far is None:
             # beyond what was seen a month errs more, as a longer total would
-            spread, days = near, 30 * max(1.0, row["horizon_days"] / HORIZON_DAYS)
+            spread = near
+            days = champions.MONTH_DAYS * max(1.0, row.horizon_days / HORIZON_DAYS)
         else:
-            spread, days = far, 30
-        if spread is None:
-            continue
-        for confidence in CONFIDENCES:
-            name = f"{confidence * 100:.0f}"
-            table.loc[at, [f"lo{name}", f"hi{name}"]] = spread.bounds(row["yhat"], days, confidence)
-    return table
+            spread, days = far, champions.MONTH_DAYS
+        bounds.append(
+            [bound for level in CONFIDENCES for bound in spread.bounds(row.yhat, days, level)]
+            if spread
+            else [np.nan] * len(BOUNDS)
+        )
+    return totals.assign(**dict(zip(BOUNDS, np.transpose(bounds), strict=True)))
 
 
 def evaluate(forecaster: Forecaster) -> pd.DataFrame:
@@ -264,7 +264,7 @@ def evaluate(forecaster: Forecaster) -> pd.DataFrame:
     for horizon, (first, last) in HORIZONS.items():
         within = backtest[backtest["days_ahead"].between(first, last)]
         naive = within[within["model"] == models.BASELINE]
-        for model, part in within.groupby("model", sort=True):
+        for model, part in within.groupby("model", observed=True):
             seen = part["origin"].unique()
             base = naive[naive["origin"].isin(seen)]
             measures = _measures(part, scale) | {

@@ -87,10 +87,10 @@ class Spread:
         """
         if len(errors) < MIN_ERRORS:
             return None
-        frame = pd.Series(errors).groupby(origins)
-        shift, days = frame.median(), frame.size().to_numpy(float)
-        scatter = errors - frame.transform("median").to_numpy()
-        shifts = _without_noise(shift.to_numpy(), days, scatter)
+        _, origin, days = np.unique(origins, return_inverse=True, return_counts=True)
+        shift = np.array([np.median(errors[origin == i]) for i in range(len(days))])
+        scatter = errors - shift[origin]
+        shifts = _without_noise(shift, days.astype(float), scatter)
         scatter = np.quantile(scatter, (np.arange(QUANTILES) + 0.5) / QUANTILES)
         both = np.concatenate([shifts, -shifts])
         values = (both[:, None] + scatter[None, :]).ravel()
@@ -183,21 +183,23 @@ def walk(
     columns = (rows[name].to_numpy(float) for name in ("actual", "forecast", "level"))
     rows["error"] = scale.errors(*columns)
     rows = rows[rows["error"].notna()].reset_index(drop=True)
-    rows["rank"] = np.nan
+    rank = np.full(len(rows), np.nan)
     names = [f"{side}{confidence * 100:.0f}" for confidence in confidences for side in ("lo", "hi")]
-    rows[names] = np.nan
+    bounds = {name: rank.copy() for name in names}
+    error, ahead_of = rows["error"].to_numpy(), rows["days_ahead"].to_numpy()
+    forecast_of, level_of = rows["forecast"].to_numpy(), rows["level"].to_numpy()
     for origin, at in rows.groupby("origin", sort=True).indices.items():
-        intervals = Intervals.learn(rows[rows["target_date"] <= origin], scale)
-        ahead = rows["days_ahead"].to_numpy()[at]
-        forecast = rows["forecast"].to_numpy()[at]
-        level = float(rows["level"].to_numpy()[at[0]])
+        known = (rows["target_date"] <= origin).to_numpy()
+        intervals = Intervals.learn(rows[known].assign(rank=rank[known]), scale)
+        ahead, forecast, level = ahead_of[at], forecast_of[at], float(level_of[at[0]])
         for confidence in confidences:
             lower, upper = intervals.bounds(ahead, forecast, level, confidence)
-            rows.loc[at, f"lo{confidence * 100:.0f}"] = lower
-            rows.loc[at, f"hi{confidence * 100:.0f}"] = upper
+            bounds[f"lo{confidence * 100:.0f}"][at] = lower
+            bounds[f"hi{confidence * 100:.0f}"][at] = upper
         for band, spread in intervals.spreads.items():
             inside = at[(ahead >= band[0]) & (ahead <= band[1])]
-            rows.loc[inside, "rank"] = spread.rank(rows["error"].to_numpy()[inside])
+            rank[inside] = spread.rank(error[inside])
+    rows = rows.assign(rank=rank, **bounds)
     return rows, Intervals.learn(rows, scale)
 
 

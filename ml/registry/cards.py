@@ -215,7 +215,9 @@ def read(connection: psycopg.Connection[Any], run_id: str) -> Card:
         "select series, horizon, metric, model,"
         " case when is_champion then 'champion' when is_baseline then 'baseline' else '' end,"
         " case when value between '-1e300' and '1e300' then value end, n"
-        " from ml.model_metrics where run_id = %s order by 1, 2, 3, 4",
+        # a forecast's parts ("revenue by country: DE") would bury its totals
+        " from ml.model_metrics where run_id = %s and series not like '%% by %%'"
+        " order by 1, 2, 3, 4",
         [run_id],
     ).fetchall()
     drifted = connection.execute(
