@@ -169,10 +169,11 @@ def last_date(frame: pd.DataFrame, column: str) -> pd.Timestamp | None:
 
 
 def _headline_metrics(connection: psycopg.Connection[Any], run_id: str) -> dict[str, float]:
-    """Measures of the champion; forecasts only over all 90 days."""
+    """Measures of the champion; forecasts only in total and over all 90 days."""
     rows = connection.execute(
         "select series || '.' || metric, value from ml.model_metrics"
         " where run_id = %s and is_champion and horizon not in ('1-30', '31-90')"
+        " and series not like '%% by %%'"
         " and value is not null order by 1",
         [run_id],
     ).fetchall()
