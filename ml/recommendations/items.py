@@ -108,9 +108,9 @@ def ease(rows: sparse.csr_array, penalty: float) -> ItemModel:
         raise ArithmeticError("the co-occurrence matrix has no inverse")
     for row in range(len(weights) - 1):  # only the lower half was filled
         weights[row, row + 1 :] = weights[row + 1 :, row]
+    weights = weights.T  # symmetric still; rows in one piece are multiplied faster
     weights /= -np.diag(weights).copy()
     weights[np.diag_indices_from(weights)] = 0
-    weights = np.ascontiguousarray(weights)
     return ItemModel("ease", weights, members)
 
 

@@ -163,11 +163,11 @@ def shared_features(known: Taste) -> _Known:
     repeats = np.bincount(pairs.customer, weights=pairs.count - 1, minlength=n_customers)
     buyers = np.bincount(pairs.item, minlength=n_items)
     again = np.bincount(pairs.item, weights=pairs.count > 1, minlength=n_items)
-    first_sold = np.full(n_items, day)
-    last_sold = np.full(n_items, -(10**6))
+    first_sold, last_sold = np.full(n_items, day), np.full(n_items, -(10**6))
     line_day = baskets.basket_day[baskets.line_basket]
-    np.minimum.at(first_sold, baskets.line_item, line_day)
-    np.maximum.at(last_sold, baskets.line_item, line_day)
+    # lines are in the order of time, and of many values for a place the last one stays
+    last_sold[baskets.line_item] = line_day
+    first_sold[baskets.line_item[::-1]] = line_day[::-1]
     fortnight, recent, year = known.sold(14), known.popular, known.sold(365)
     ahead = known.sold(AHEAD_DAYS, day - 364 + AHEAD_DAYS)
     return _Known(

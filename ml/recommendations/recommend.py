@@ -35,7 +35,7 @@ SEED = 20240229
 MIN_BASKETS = 100
 MIN_ITEMS = 3
 MIN_TEST = 50
-MAX_TEST = 2500  # customers or baskets of a comparison: a standard error of about .005
+MAX_TEST = 2000  # customers or baskets of a comparison: a standard error of about .005
 # by NDCG, among models within this of the best the first (the cheapest) wins
 TIE = 0.0005
 
