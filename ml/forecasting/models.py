@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -128,15 +129,30 @@ def prophet(history: History, future: pd.DatetimeIndex) -> np.ndarray:
         uncertainty_samples=0,
     )
     model.fit(frame)
-    dates = frame["ds"].tolist() + future.tolist()
-    components = model.predict(pd.DataFrame({"ds": dates}))
-    fitted, trend = components["yhat"].to_numpy(), components["trend"].to_numpy()[len(frame) :]
+    trend, seasons = prophet_components(model, pd.Series([*frame["ds"], *future]))
+    fitted, trend = trend + seasons, trend[len(frame) :]
     ahead = (future - history.dates[-1]).days.to_numpy()
     slope = (trend[-1] - trend[0]) / (ahead[-1] - ahead[0]) if len(ahead) > 1 else 0.0
     damping = slope * (damped_days(ahead) - ahead)
     return history.scale.back(
         fitted[: len(frame)], history.values[history.used], fitted[len(frame) :] + damping
     )
+
+
+def prophet_components(model: Any, dates: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Trend and sum of the seasons of a fitted Prophet, as its own `predict` gives them.
+
+    That one lays out tables of components for every call, which takes as long as the fit.
+    """
+    t = ((dates - model.start) / model.t_scale).to_numpy(float)
+    k, m, beta = (model.params[name].mean(axis=0) for name in ("k", "m", "beta"))
+    changes = model.params["delta"].mean(axis=0)
+    trend = model.piecewise_linear(t, changes, k.mean(), m.mean(), model.changepoints_t)
+    terms = [
+        model.fourier_series(dates, season["period"], season["fourier_order"])
+        for season in model.seasonalities.values()
+    ]
+    return trend * model.y_scale, np.hstack(terms) @ beta * model.y_scale
 
 
 def damped_days(ahead: np.ndarray) -> np.ndarray:

@@ -142,6 +142,20 @@ def test_a_logarithmic_fit_forecasts_the_mean_not_the_median():
     assert recent > 1.2 * np.median(values[-364:])  # the median would fail this test
 
 
+def test_prophets_components_are_those_of_its_own_predict():
+    from prophet import Prophet
+
+    frame = shop(420)
+    known = pd.DataFrame({"ds": frame["date"], "y": np.log(frame["value"])})
+    fitted = Prophet(yearly_seasonality=3, weekly_seasonality=True, uncertainty_samples=0)
+    fitted.fit(known)
+    dates = pd.Series(pd.date_range("2022-01-01", periods=800))
+    expected = fitted.predict(pd.DataFrame({"ds": dates}))
+    trend, seasons = models.prophet_components(fitted, dates)
+    np.testing.assert_allclose(trend, expected["trend"], rtol=1e-9)
+    np.testing.assert_allclose(trend + seasons, expected["yhat"], rtol=1e-9)
+
+
 def test_last_year_reads_the_year_before():
     frame = shop(800, noise=0.0)
     frame.loc[frame.index[800 - 364 : 800 - 364 + 30], "value"] *= 3  # a campaign a year ago
