@@ -64,6 +64,6 @@
         {%- do run_query(hash_joins()) -%}
         {{- return(sql) -}}
     {%- endif -%}
-    {#- nothing is read where the limit is 0 -#}
-    {{- return('select * from (\n' ~ sql ~ '\n) as untouched limit 0') -}}
+    {#- no rows of the same columns, without planning the model: its SQL is what built the table -#}
+    {{- return('select * from ' ~ this ~ ' as untouched limit 0') -}}
 {%- endmacro %}

@@ -273,7 +273,7 @@ final as (
     left join derived as prior_year
         on
             windowed.store_id = prior_year.store_id
-            and {{ dbt.dateadd('year', -1, 'windowed.metric_date') }} = prior_year.metric_date
+            and cast({{ dbt.dateadd('year', -1, 'windowed.metric_date') }} as date) = prior_year.metric_date
 
 )
 
