@@ -27,6 +27,7 @@ MODELS = {
     "lines": f"""
         {{{{ config({BY_ENTITY}, unique_key=['line_id'], meta={{
             'touches': {{'order': 'order_id'}},
+            'narrow_touches': {{'buyer': {{'key': 'line_id', 'columns': ['customer']}}}},
         }}) }}}}
         select line_id, order_id, customer, amount from {{{{ source('shop', 'lines') }}}}
     """,
@@ -56,6 +57,10 @@ MODELS = {
         where {{{{ is_touched('customer') }}}}
         group by customer
     """,
+    "people": """
+        {{ config(materialized='view', meta={'tested': 'weekly'}) }}
+        select customer, amount from {{ ref('customers') }}
+    """,
 }
 SOURCES = """
 version: 2
@@ -74,6 +79,10 @@ models:
           - not_null
           - relationships:
               arguments: {to: ref('customers'), field: customer}
+  - name: people
+    columns:
+      - name: amount
+        data_tests: [not_null]
 """
 SAME_SUM = """
     with sums as (
@@ -326,6 +335,45 @@ def test_everything_is_tested_again_after_a_week(chain: Chain) -> None:
     chain.dbt("build")
     chain.rows("update ops.tested set all_at = all_at - interval '8 days'")
     chain.dbt("build", success=False)
+
+
+def test_what_is_tested_weekly_waits_for_the_week(chain: Chain) -> None:
+    chain.rows("update marts.customers set amount = null")
+    chain.dbt("build")
+    chain.dbt("test", "--select", "people", success=False)
+    chain.rows("update ops.tested set all_at = all_at - interval '8 days'")
+    chain.dbt("build", "--select", "people", success=False)
+    chain.rows("update marts.customers set amount = 0")
+    chain.dbt("build", "--select", "people")
+    chain.rows("update marts.customers set amount = null")
+    chain.dbt("build", "--select", "people")
+    # a view that was changed has passed nothing yet
+    model = chain.folder / "models/people.sql"
+    model.write_text(model.read_text().replace("amount from", "amount + 1 as amount from"))
+    chain.dbt("parse")
+    chain.dbt("build", "--select", "people", success=False)
+
+
+def test_a_column_that_nobody_names_touches_them_not(chain: Chain) -> None:
+    def buyers() -> set[str]:
+        return {entity_id for _, entity, entity_id in chain.log() if entity == "buyer"}
+
+    chain.rows("update shop.lines set amount = 5 where line_id = '3'")
+    chain.dbt("run", "--select", "lines")
+    assert chain.log() == {("lines", "order", "b")}
+    chain.rows("update shop.lines set customer = 'bob' where line_id in ('1', '3')")
+    chain.rows("delete from shop.lines where line_id = '4'")
+    chain.dbt("run", "--select", "lines")
+    assert buyers() == {"1", "3", "4"}
+
+
+def test_a_key_without_a_value_is_refused(chain: Chain) -> None:
+    chain.rows("insert into shop.lines values ('5', null, 'cy', 16)")
+    chain.dbt("run", "--full-refresh", "--select", "lines orders", success=False)
+    chain.rows("update shop.lines set order_id = 'd' where line_id = '5'")
+    chain.dbt("build", "--full-refresh")
+    with pytest.raises(psycopg.errors.NotNullViolation):
+        chain.rows("insert into marts.orders (customer, amount) values ('cy', 16)")
 
 
 def test_two_builds_at_once_lose_nothing_and_double_nothing(chain: Chain) -> None:
