@@ -10,6 +10,7 @@
     materialized='incremental',
     incremental_strategy='by_entity',
     unique_key=['basis', 'store_id', 'metric_date', 'measure'],
+    pre_hook=hash_joins(),
     meta={
         'entity': 'day',
         'entity_column': 'metric_date',

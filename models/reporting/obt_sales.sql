@@ -12,8 +12,8 @@
         'entity_column': 'order_id',
         'touched_also': [
             "select order_id from {{ ref('fct_order_items') }} where product_key in {{ touched('sku_name') }}",
-            "select order_id from {{ ref('fct_orders') }} where campaign_id in {{ touched('campaign') }}",
-            "select order_id from {{ ref('fct_orders') }} where geography_key in {{ touched('place') }}",
+            "select order_id from {{ ref('fct_orders') }} where campaign_id in {{ touched('campaign', 'dim_campaigns') }}",
+            "select order_id from {{ ref('fct_orders') }} where geography_key in {{ touched('place', 'dim_geography') }}",
         ],
         'untracked': {'dim_date': 'what is read of a day never changes'},
     },
