@@ -113,8 +113,15 @@ WORDS: dict[str, Words] = {
         not_for="Goods whose sale tells something intimate about a person.",
     ),
     "products": Words(
-        purpose="How much of each product will be wanted, when to order again, and how will a new "
-        "product do? For purchasing and assortment.",
+        purpose="What will each product sell, a new one too? For the assortment.",
+        method="Trees on category, price, brand, reviews and sales so far, compared on past days "
+        "of the shop's own history with what the product or its category sold before.",
+        limits="What a photo or a fashion does to sales is in no column. A category of three "
+        "products says little about the fourth.",
+        not_for="Delisting a product that nobody looked at.",
+    ),
+    "demand": Words(
+        purpose="How much of each product will be wanted, and when to order again? For purchasing.",
         method="The pattern of demand (smooth, intermittent, lumpy) decides the method; quantiles "
         "of demand over the lead time give the reorder point.",
         limits="Days without stock hide demand; what was hidden is estimated. Promotions that are "

@@ -1,12 +1,29 @@
--- One row per countable order up to the last complete day: what makes an order unlike others.
+-- One row per order with something sold, up to the last complete day: what makes an order unlike others.
 with
 
-orders as (
+items as (
 
-    select * from {{ ref('fct_orders') }}
+    select * from {{ ref('fct_order_items') }}
     where
         is_countable
+        and measure = 'sale'
         and order_date <= {{ as_of_date() }}
+
+),
+
+summed as (
+
+    select
+        order_id,
+        customer_key,
+        order_date,
+        sum(gross_sales_amount) as gross_sales_amount,
+        sum(discount_amount) as discount_amount,
+        sum(quantity) as units,
+        count(*) as order_lines,
+        min(ordered_at) as placed_at
+    from items
+    group by order_id, customer_key, order_date
 
 ),
 
@@ -20,10 +37,10 @@ final as (
         cast(gross_sales_amount as {{ type_money() }}) as gross_sales_amount,
         cast(discount_amount as {{ type_money() }}) as discount_amount,
         cast(units as {{ dbt.type_int() }}) as units,
-        cast(line_count as {{ dbt.type_int() }}) as order_lines,
+        cast(order_lines as {{ dbt.type_int() }}) as order_lines,
         order_date,
         placed_at
-    from orders
+    from summed
 
 )
 
