@@ -27,6 +27,7 @@ from ml.elasticity import backtest, models, pricing, shrinkage
 from ml.elasticity.panel import Panel, Rows
 
 MIN_WEEKS = 20
+MAX_WEEKS = 156  # three years: older prices were paid by other people with other choices
 MIN_DEVIATION = 0.03  # standard deviation of the log price: about 3 %
 MIN_PRODUCTS = 5  # fewer can't tell a week from a price, nor noise from a difference
 Z95 = 1.959964
@@ -34,6 +35,38 @@ TRIED = (0.05, 0.95)  # quantiles of a product's weekly prices between which a p
 RECENT_WEEKS = 13  # a quarter: what is sold in an ordinary week at today's price
 
 GROUPS = ("identified", "anonymous")
+COLUMNS = (
+    "level",
+    "member",
+    "category",
+    "buyer_group",
+    "is_lead",
+    "status",
+    "reason",
+    "elasticity",
+    "standard_error",
+    "lo95",
+    "hi95",
+    "markdown_elasticity",
+    "markdown_lo95",
+    "markdown_hi95",
+    "products",
+    "weeks",
+    "price_deviation",
+    "weekly_units",
+    "price_amount",
+    "unit_cost_amount",
+    "lowest_amount",
+    "highest_amount",
+    "advice",
+    "advice_reason",
+    "advised_amount",
+    "advised_lo95",
+    "advised_hi95",
+    "weekly_gain_amount",
+    "weekly_gain_lo95",
+    "weekly_gain_hi95",
+)
 
 
 class TooLittleDataError(Exception):
@@ -107,6 +140,8 @@ def fit(features: pd.DataFrame) -> ElasticityModel:
     """
     if features.empty:
         raise TooLittleDataError("no product was sold in small quantities")
+    oldest = features["week_start_date"].max() - pd.Timedelta(weeks=MAX_WEEKS - 1)
+    features = features[features["week_start_date"] >= oldest]
     groups, notes = [], []
     with threadpool_limits(1):  # the order of a sum is the same on every machine
         for name in GROUPS:
@@ -135,11 +170,8 @@ def predict(model: ElasticityModel) -> pd.DataFrame:
     """Elasticities, refusals and advice.
 
     Returns:
-        One row per buyer group and product, category and shop: level, member, category,
-        buyer_group, is_lead, status (identified, refused), reason, elasticity, standard_error,
-        lo95, hi95, weeks, price_deviation, products, and for products of the leading group whose
-        cost is known: price_amount, unit_cost_amount, lowest_amount, highest_amount,
-        advice, advice_reason, advised_amount with bounds, weekly_gain_amount with bounds.
+        One row per buyer group and product, category and shop, with `COLUMNS`: status is
+        identified or refused, with the reason; advice is there for products of the leading group.
     """
     parts = [
         table
@@ -149,7 +181,7 @@ def predict(model: ElasticityModel) -> pd.DataFrame:
             _product_rows(group, model, is_lead=position == 0),
         )
     ]
-    table = pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True).reindex(columns=list(COLUMNS))
     table["weeks"] = table["weeks"].astype("Int64")
     return table
 

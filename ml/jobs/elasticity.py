@@ -26,6 +26,7 @@ def run(connection: psycopg.Connection[Any]) -> running.Outcome:
         as_of=running.last_date(features, "week_end_date"),
         parameters={
             "min_weeks": rules.MIN_WEEKS,
+            "max_weeks": rules.MAX_WEEKS,
             "min_deviation": rules.MIN_DEVIATION,
             "min_products": rules.MIN_PRODUCTS,
             "origins": backtest.ORIGINS,

@@ -1,5 +1,7 @@
 """Elasticities: planted ones are found, noise and leaks are not, and refusals say why."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -245,6 +247,15 @@ def test_no_effect_is_refused_when_no_estimator_gains():
     assert rules.choose_champion(measured) == backtest.BASELINE
     measured["value"] += 0.02
     assert rules.choose_champion(measured) == "poisson"
+
+
+def test_a_baseline_that_was_not_beaten_shows_no_number(model):
+    group = dataclasses.replace(
+        model.groups[0], champion=backtest.BASELINE, slopes=None, shrunk=None
+    )
+    table = elasticity.predict(dataclasses.replace(model, groups=(group,)))
+    assert set(table["status"]) == {"refused"} and (table["reason"] != "").all()
+    assert table["elasticity"].isna().all() and list(table.columns) == list(rules.COLUMNS)
 
 
 def test_a_row_that_ends_after_its_week_is_a_leak(shop):
