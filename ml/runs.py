@@ -35,6 +35,7 @@ _DTYPES = {
 }
 _LIBRARIES = (
     "numpy", "pandas", "scikit-learn", "scipy", "prophet", "holidays", "statsmodels", "lightgbm",
+    "xgboost-cpu",
 )  # fmt: skip
 
 
