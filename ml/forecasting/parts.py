@@ -330,6 +330,8 @@ def reconcile(parts: np.ndarray, total: np.ndarray, weights: np.ndarray | None) 
             for a series that can't be negative: parts keep their proportions.
     """
     if weights is None:
+        # a part may have sold less than nothing in its history: returns of what was sold before
+        parts = np.maximum(parts, 0.0)
         sums = parts.sum(axis=1)
         equal = np.full(parts.shape, 1 / parts.shape[1])
         shares = np.where(sums[:, None] > 0, parts / np.where(sums > 0, sums, 1)[:, None], equal)

@@ -108,7 +108,7 @@ def fill_customers(connection: psycopg.Connection, n: int) -> None:
 
 
 def rows(connection: psycopg.Connection, table: str) -> list[tuple]:
-    found = connection.execute(f"select * from ml.{table} order by 1, 5, 6, 7, 8").fetchall()
+    found = connection.execute(f"select * from ml.{table} as t order by t::text").fetchall()
     connection.commit()
     return found
 
