@@ -38,7 +38,8 @@ demo: $(READY) ## a shop from MongoDB to marts, models and a page of numbers [PR
 	$(RUN) demo $(FILES) $(ARGS)
 
 test: lint ## every check and test, against real servers of its own; ends with pytest's summary
-	@$(BIN)/pytest -q --numprocesses logical --maxprocesses 4 --dist loadgroup $(ARGS)
+	@# a third of the time tests wait for servers and clocks: three processes keep two cores busy
+	@$(BIN)/pytest -q --numprocesses 3 --dist loadgroup $(ARGS)
 
 up: $(READY) ## start the sandbox's PostgreSQL and MongoDB-protocol server (nothing if yours are set)
 	$(RUN) up
