@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import rankdata
 
+Z95 = 1.959964  # half the width of a 95 % interval in standard errors of a normal distribution
+
 
 def mae(actual: np.ndarray, forecast: np.ndarray) -> float:
     """Mean absolute error."""

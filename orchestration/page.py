@@ -130,29 +130,54 @@ def _predictions(conn: psycopg.Connection) -> Group:
         groups = _groups(conn, f"predictions.{view}", column, order)
         told = ", ".join(f"{group} {number:,}" for group, number in groups)
         lines.append(Text(f"{name}: {told or UNKNOWN}", style="" if told else "dim"))
+    standings = _standings(conn)
     for row in _rows(conn, "predictions.current_runs", "task"):
-        told = "; ".join(part for part in (_champion(row), row["note"]) if part)
+        champion = _champion(row, standings.get(row["task"]))
+        told = "; ".join(part for part in (champion, row["note"]) if part)
         lines.append(Text(f"{row['task']}: {told}", style="dim"))
     return _section("Predictions", table, *(Padding(line, (0, 0, 0, 1)) for line in lines))
 
 
-def _champion(row: Mapping[str, Any]) -> str:
+# A champion that is the baseline itself has beaten nothing. Parts of a series ("revenue by
+# category") follow the model of their total and are not told one by one.
+_STANDING = """
+select
+    task,
+    bool_or(is_champion and not is_baseline) as is_ahead,
+    coalesce(array_agg(distinct series) filter (where is_champion and is_baseline), '{}')
+        as unbeaten,
+    count(distinct series) as series
+from predictions.model_quality
+where series not like '% by %'
+group by task
+having bool_or(is_baseline)
+"""
+
+
+def _standings(conn: psycopg.Connection) -> dict[str, Row]:
+    """By task: whether its champions are ahead of the baseline. Only tasks that have measures."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return {row["task"]: row for row in cursor.execute(_STANDING)}
+
+
+def _champion(run: Mapping[str, Any], standing: Mapping[str, Any] | None) -> str:
     """Which model scores, and whether it has beaten the baseline on the shop's past.
 
     Args:
-        row: of `predictions.current_runs`; a champion per series reads `series: model, …`.
+        run: of `predictions.current_runs`.
+        standing: of `_standings`; None where nothing was compared, and then nothing is claimed.
     """
-    champion, baseline = row["champion"], row["baseline"]
+    champion = run["champion"]
     if not champion:
         return "nothing scores"
-    if not baseline:
+    if standing is None:
         return champion
-    chosen = dict(part.rpartition(": ")[::2] for part in champion.split(", "))
-    unbeaten = [series for series, model in chosen.items() if model == baseline]
-    if not unbeaten:
-        return f"{champion}, ahead of {baseline}"
-    where = f" of {', '.join(unbeaten)}" if any(unbeaten) else ""
-    return f"{champion}: no model beats the baseline{where}"
+    if standing["unbeaten"]:
+        where = ""
+        if len(standing["unbeaten"]) < standing["series"]:
+            where = f" of {', '.join(standing['unbeaten'])}"
+        return f"{champion}: no model beats the baseline{where}"
+    return f"{champion}, ahead of {run['baseline']}" if standing["is_ahead"] else champion
 
 
 def _groups(

@@ -1,6 +1,7 @@
 """The commands `ledgerline scenario …`: what if, from the current scores in the warehouse.
 
-Reads `predictions` and the marts, computes nothing that `ml.scenarios` doesn't, and writes nothing.
+Reads `predictions` and asks for metrics, computes nothing that `ml.scenarios` doesn't, and writes
+nothing.
 """
 
 from __future__ import annotations
@@ -8,7 +9,10 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -24,6 +28,9 @@ from loaders.connections import open_postgres
 from loaders.errors import UserError
 from loaders.settings import Settings
 from ml import scenarios
+from ml.evaluation import Z95
+from serving.metrics import Filter, MetricStore, Question
+from serving.periods import Period
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,10 +38,11 @@ app = typer.Typer(
     help="What if a price, a promotion, a budget or the season changed: with intervals.",
 )
 
-Z95 = 1.959964
 RECENT_DAYS = 91  # a quarter: a category's share, price and margin of now
 MOST_DAYS = 90  # as far as the forecast goes
-MIN_COST_COVERAGE = 0.8  # metric M14: a margin below this share of known costs is no margin
+RECENT_METRICS = (
+    "demand_sales", "units_sold", "average_selling_price", "cost_coverage", "gross_margin"
+)  # fmt: skip
 
 _FORECAST = """
 select count(*) as days, sum(yhat) as revenue, sum(hi95 - lo95) as width, max(model) as model,
@@ -43,32 +51,13 @@ from predictions.sales_forecasts
 where series = 'product_sales' and grain = 'day' and is_champion
     and dimension = %(dimension)s and member = %(member)s and horizon_days <= %(days)s
 """
-_RECENT = """
-select
-    coalesce(sum(i.gross_sales_amount - i.discount_amount), 0) as all_sales,
-    coalesce(sum(case when p.category = %(category)s or %(category)s::text is null
-        then i.gross_sales_amount - i.discount_amount end), 0) as sales,
-    coalesce(sum(case when p.category = %(category)s or %(category)s::text is null
-        then i.quantity end), 0) as units,
-    coalesce(sum(case when (p.category = %(category)s or %(category)s::text is null)
-        and i.unit_cost_amount is not null
-        then i.gross_sales_amount - i.discount_amount end), 0) as costed_sales,
-    coalesce(sum(case when p.category = %(category)s or %(category)s::text is null
-        then i.quantity * i.unit_cost_amount end), 0) as costs
-from core.fct_order_items as i
-inner join core.dim_products as p on i.product_key = p.product_key
-where i.is_countable and i.measure = 'sale' and i.line_kind = 'merchandise'
-    and i.order_date > %(as_of_date)s::date - %(recent)s and i.order_date <= %(as_of_date)s
-"""
 _ELASTICITY = """
 select status, reason, elasticity, lo95, hi95, markdown_elasticity, markdown_lo95, markdown_hi95
 from predictions.price_elasticities
 where is_lead and level = %(level)s and member = %(member)s
 """
 _TRIED = """
-select
-    percentile_cont(0.25) within group (order by lowest_amount / price_amount) - 1 as lowest,
-    percentile_cont(0.75) within group (order by highest_amount / price_amount) - 1 as highest
+select lowest_amount / price_amount - 1 as lowest, highest_amount / price_amount - 1 as highest
 from predictions.price_elasticities
 where is_lead and level = 'product' and status = 'identified' and price_amount > 0
     and (category = %(category)s or %(category)s::text is null)
@@ -107,8 +96,8 @@ def price(
     format_: _Form = Format.table,
 ) -> None:
     """A new price."""
-    with open_postgres(Settings()) as connection:
-        base = read_base(connection, category, days)
+    with _opened() as (connection, store):
+        base = read_base(connection, store, category, days)
         effect = read_effect(connection, category)
     _show(lambda: scenarios.price(base, effect, percentage(change)), format_)
 
@@ -122,8 +111,8 @@ def promotion(
     format_: _Form = Format.table,
 ) -> None:
     """A markdown that ends."""
-    with open_postgres(Settings()) as connection:
-        base = read_base(connection, category, days)
+    with _opened() as (connection, store):
+        base = read_base(connection, store, category, days)
         effect = read_effect(connection, category, markdown=True)
     _show(lambda: scenarios.promotion(base, effect, percentage(depth), promotion_days), format_)
 
@@ -136,8 +125,8 @@ def spend(
     format_: _Form = Format.table,
 ) -> None:
     """Another budget of a channel."""
-    with open_postgres(Settings()) as connection:
-        base = read_base(connection, None, days)
+    with _opened() as (connection, store):
+        base = read_base(connection, store, None, days)
         response = read_response(connection, channel)
     _show(lambda: scenarios.spend(base, response, percentage(change)), format_)
 
@@ -150,15 +139,22 @@ def season(
     format_: _Form = Format.table,
 ) -> None:
     """A stronger or weaker season."""
-    with open_postgres(Settings()) as connection:
-        base = read_base(connection, category, days)
+    with _opened() as (connection, store):
+        base = read_base(connection, store, category, days)
     _show(lambda: scenarios.season(base, percentage(change)), format_)
 
 
+@contextmanager
+def _opened() -> Iterator[tuple[psycopg.Connection[Any], MetricStore]]:
+    settings = Settings()
+    with open_postgres(settings) as connection, MetricStore(settings) as store:
+        yield connection, store
+
+
 def read_base(
-    connection: psycopg.Connection[Any], category: str | None, days: int
+    connection: psycopg.Connection[Any], store: MetricStore, category: str | None, days: int
 ) -> scenarios.Base:
-    """The next days as the champion forecasts them.
+    """The next days as the champion forecasts them, with the price and margin of the last ones.
 
     Raises:
         UserError: there is no forecast, or nothing of the category was sold lately.
@@ -178,14 +174,8 @@ def read_base(
     )
     if not whole["days"]:
         raise UserError("there is no current forecast of product sales: run `ledgerline refresh`")
-    recent = _one(
-        connection,
-        _RECENT,
-        category=category,
-        as_of_date=whole["as_of_date"],
-        recent=RECENT_DAYS,
-    )
-    if not recent["sales"] > 0 or not recent["units"] > 0:
+    recent = _recent(store, whole["as_of_date"], category)
+    if not (recent["demand_sales"] or 0) > 0 or not (recent["units_sold"] or 0) > 0:
         raise UserError(f"nothing of {label} was sold in the last {RECENT_DAYS} days")
     assumptions = [
         f"forecast of {whole['model']} from {whole['as_of_date']}, {whole['days']} days; its days'"
@@ -193,15 +183,15 @@ def read_base(
     ]
     share = 1.0
     if not own["days"]:
-        share = float(recent["sales"]) / float(recent["all_sales"])
+        all_sales = _recent(store, whole["as_of_date"], None)["demand_sales"]
+        share = float(recent["demand_sales"]) / float(all_sales)
         assumptions.append(f"{label} keeps its {share:.1%} of sales of the last {RECENT_DAYS} days")
-    covered = float(recent["costed_sales"]) / float(recent["sales"])
-    margin = math.nan
-    if covered >= MIN_COST_COVERAGE:
-        margin = 1 - float(recent["costs"]) / float(recent["costed_sales"])
-        assumptions.append(f"margin {margin:.1%} as in the last {RECENT_DAYS} days")
-    else:
+    margin = _number(recent["gross_margin"])
+    if math.isnan(margin):
+        covered = recent["cost_coverage"] or 0
         assumptions.append(f"no margin: costs are known for {covered:.0%} of sales")
+    else:
+        assumptions.append(f"margin {margin:.1%} as in the last {RECENT_DAYS} days")
     width = whole["width"]
     if width is None:
         assumptions.append("the forecast has no interval yet: its error is left out")
@@ -210,10 +200,25 @@ def read_base(
         days=int(whole["days"]),
         revenue=share * float(whole["revenue"]),
         revenue_error=share * float(width or 0.0) / (2 * Z95),
-        unit_price=float(recent["sales"]) / float(recent["units"]),
+        unit_price=float(recent["average_selling_price"]),
         margin=margin,
         assumptions=tuple(assumptions),
     )
+
+
+def _recent(store: MetricStore, as_of: date, category: str | None) -> Mapping[str, Any]:
+    """Metrics of the days up to `as_of`, refunds in the day of their order."""
+    end = as_of + timedelta(days=1)
+    answer = store.ask(
+        Question(
+            RECENT_METRICS,
+            filters=(Filter("category", (category,)),) if category is not None else (),
+            period=Period(end - timedelta(days=RECENT_DAYS), end),
+            basis="order",
+        )
+    )
+    assert answer.totals is not None
+    return answer.totals.values
 
 
 def read_effect(
@@ -241,17 +246,26 @@ def read_effect(
             )
     if found["status"] != "identified":
         raise UserError(f"no elasticity of {member} is identified: {found['reason']}")
-    tried = _one(connection, _TRIED, category=category)
+    lowest, highest = _tried(connection, category)
     source = "list prices of the past, category and shop weighed in"
     if markdown:
         source = "answer to list prices, since nothing was marked down yet"
     return scenarios.Effect(
         found["elasticity"],
         (found["hi95"] - found["lo95"]) / (2 * Z95),
-        _number(tried["lowest"]),
-        _number(tried["highest"]),
+        lowest,
+        highest,
         source,
     )
+
+
+def _tried(connection: psycopg.Connection[Any], category: str | None) -> tuple[float, float]:
+    """Changes of price that the middle half of the products has seen; NaN where none has."""
+    found = connection.execute(_TRIED, {"category": category}).fetchall()
+    if not found:
+        return math.nan, math.nan
+    lowest, highest = np.array(found, dtype=float).T
+    return float(np.quantile(lowest, 0.25)), float(np.quantile(highest, 0.75))
 
 
 def read_response(connection: psycopg.Connection[Any], channel: str) -> scenarios.Response:

@@ -12,14 +12,14 @@ import hashlib
 import numpy as np
 import pandas as pd
 
+from ml.business import MIN_COST_COVERAGE
+
 MIN_PROBABILITY = 0.5
 # the long tail costs as much to write to as the rest, and holds little
 SHARE_AT_STAKE = 0.8
 # a fifth measures an uplift of 5 points on 1,000 people to within 3; more would give up much margin
 HOLDOUT_SHARE = 0.2
 _HASHES = 2**32
-# share of demand whose costs must be known (metric M14): below it a margin is none
-LEAST_COVERAGE = 0.8
 
 
 def campaign_of(as_of: pd.Timestamp) -> str:
@@ -72,13 +72,13 @@ def make_list(scores: pd.DataFrame, as_of: pd.Timestamp) -> pd.DataFrame:
     )
 
 
-def knows_costs(facts: pd.DataFrame, least_coverage: float = LEAST_COVERAGE) -> bool:
+def knows_costs(facts: pd.DataFrame, least_coverage: float = MIN_COST_COVERAGE) -> bool:
     """Whether costs are known for enough of the shop's demand; arguments as `margin_share`."""
     demand = float(facts["demand_amount"].sum())
     return demand > 0 and float(facts["costed_demand_amount"].sum()) >= least_coverage * demand
 
 
-def margin_share(facts: pd.DataFrame, least_coverage: float = LEAST_COVERAGE) -> pd.DataFrame:
+def margin_share(facts: pd.DataFrame, least_coverage: float = MIN_COST_COVERAGE) -> pd.DataFrame:
     """Share of spend that is margin, per customer, drawn towards the shop's.
 
     Args:

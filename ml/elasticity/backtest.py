@@ -14,7 +14,7 @@ Both say 0 for no effect, and less than 0 for a harmful one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,9 @@ BASELINE = "no_price_effect"
 MAX_EFFECT = 3.0  # |elasticity x log price| is cut here: twenty times the demand is no forecast
 
 
-def run(rows: Rows, category: np.ndarray, identified: object) -> pd.DataFrame:
+def run(
+    rows: Rows, category: np.ndarray, identified: Callable[[Panel], np.ndarray]
+) -> pd.DataFrame:
     """Gains by model.
 
     Args:
@@ -52,7 +54,7 @@ def run(rows: Rows, category: np.ndarray, identified: object) -> pd.DataFrame:
         known = pd.DataFrame({"week_end": rows.week_end[:origin]})
         asof.require_past(known, ["week_end"], pd.Timestamp(rows.week_end[origin - 1]))
         panel = Panel.learn(rows, origin)
-        products = np.flatnonzero(identified(panel))  # type: ignore[operator] -- see above
+        products = np.flatnonzero(identified(panel))
         if len(products) < 2:
             continue
         ahead = panel.extended(rows, origin + STEP_WEEKS)

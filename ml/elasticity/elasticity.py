@@ -25,12 +25,12 @@ from threadpoolctl import threadpool_limits
 from ml import asof
 from ml.elasticity import backtest, models, pricing, shrinkage
 from ml.elasticity.panel import Panel, Rows
+from ml.evaluation import Z95
 
 MIN_WEEKS = 20
 MAX_WEEKS = 156  # three years: older prices were paid by other people with other choices
 MIN_DEVIATION = 0.03  # standard deviation of the log price: about 3 %
 MIN_PRODUCTS = 5  # fewer can't tell a week from a price, nor noise from a difference
-Z95 = 1.959964
 TRIED = (0.05, 0.95)  # quantiles of a product's weekly prices between which a price was tried
 RECENT_WEEKS = 13  # a quarter: what is sold in an ordinary week at today's price
 

@@ -21,13 +21,13 @@ from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
 from ml import asof
+from ml.business import MIN_COST_COVERAGE
 from ml.marketing import attribution, incrementality, response
 
 SEED = 20240229
 MIN_WEEKS = 26  # half a year: curves are tried on the later half of it
 MIN_WEEKS_WITH_SPEND = 8
 MIN_VARIATION = 0.2  # standard deviation of weekly spend over its mean
-MIN_COST_COVERAGE = 0.8  # metric M14: a margin below this share of known costs is no margin
 MIN_PART_OF_ORDERS = 0.001  # of all orders: with fewer so far the shop has not begun
 RECENT_WEEKS = 52
 POINTS = 11

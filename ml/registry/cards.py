@@ -14,6 +14,8 @@ import numpy as np
 import psycopg
 from psycopg.rows import dict_row
 
+from ml.evaluation import Z95
+
 
 @dataclass(frozen=True)
 class Words:
@@ -292,7 +294,7 @@ def interval(metric: str, value: float, n: int, rate: float | None = None) -> tu
     unknown = (float("nan"), float("nan"))
     if n < 1 or not 0 <= value <= 1:
         return unknown
-    z = 1.959964
+    z = Z95
     if metric.startswith(_SHARES):
         middle = (value + z**2 / (2 * n)) / (1 + z**2 / n)
         half = z / (1 + z**2 / n) * np.sqrt(value * (1 - value) / n + z**2 / (4 * n**2))

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
+from ml.evaluation import Z95
+
 WORLDS = 400
 SEED = 20240229
-Z95 = 1.959964
 DAYS_OF_WEEK = 7
 
 

@@ -16,7 +16,7 @@ final as (
         min(case when share_of_reorders >= 0.5 then gap_days end) as median_gap_days,
         min(case when share_of_reorders >= 0.9 then gap_days end) as p90_gap_days,
         min(case when survival <= 0.5 then gap_days end) as median_days_until_reorder,
-        {{ var('churn_horizon_days', 90) }} as churn_horizon_days
+        {{ var('churn_horizon_days') }} as churn_horizon_days
     from gaps
     group by gap_kind
 

@@ -137,7 +137,7 @@ final as (
         cast(net_sales_amount / cohort_size as {{ type_money() }}) as net_ltv_amount,
         cast(
             case
-                when costed_demand_amount >= {{ var('least_cost_coverage', 0.8) }} * demand_amount
+                when costed_demand_amount >= {{ var('least_cost_coverage') }} * demand_amount
                     then cm2_amount / cohort_size
             end as {{ type_money() }}
         ) as cm2_ltv_amount,

@@ -53,7 +53,7 @@ priced as (
         cohorts.*,
         coalesce(spend_months.marketing_spend_amount, 0) as marketing_spend_amount,
         coalesce(spend_months.marketing_spend_amount, 0) / cohorts.cohort_size as cac_amount,
-        coalesce(cohorts.costed_demand_amount >= {{ var('least_cost_coverage', 0.8) }} * cohorts.demand_amount, false)
+        coalesce(cohorts.costed_demand_amount >= {{ var('least_cost_coverage') }} * cohorts.demand_amount, false)
             as is_costed,
         -- the last member has had so many days; below 0 while the month goes on
         {{ dbt.datediff(dbt.dateadd('day', -1, dbt.dateadd('month', 1, 'cohorts.cohort_start_date')), 'as_of.as_of_date', 'day') }}

@@ -118,7 +118,7 @@ joined as (
         coalesce(lifetimes.cm2_amount, 0) as cm2_amount,
         coalesce(lifetimes.demand_amount, 0) as demand_amount,
         coalesce(lifetimes.costed_demand_amount, 0) as costed_demand_amount,
-        coalesce(lifetimes.costed_demand_amount >= {{ var('least_cost_coverage', 0.8) }} * lifetimes.demand_amount, false)
+        coalesce(lifetimes.costed_demand_amount >= {{ var('least_cost_coverage') }} * lifetimes.demand_amount, false)
             as is_costed,
         lifetimes.median_gap_days,
         lifetimes.first_gap_days,

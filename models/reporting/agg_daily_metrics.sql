@@ -245,7 +245,7 @@ final as (
                     windowed.net_sales_amount <> 0
                     and windowed.demand_amount > 0
                     and windowed.costed_demand_amount
-                    >= {{ var('least_cost_coverage', 0.8) }} * windowed.demand_amount
+                    >= {{ var('least_cost_coverage') }} * windowed.demand_amount
                     then (windowed.net_sales_amount - windowed.cogs_amount) / windowed.net_sales_amount
             end as numeric(20, 6)
         ) as gross_margin,

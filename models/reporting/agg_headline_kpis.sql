@@ -166,7 +166,7 @@ final as (
         -- a profit is told only where most costs are known: an unknown cost is not a cost of 0
         cast(
             case
-                when totals.costed_demand_amount >= {{ var('least_cost_coverage', 0.8) }} * totals.demand_amount
+                when totals.costed_demand_amount >= {{ var('least_cost_coverage') }} * totals.demand_amount
                     then totals.net_profit_amount
             end as {{ type_money() }}
         ) as net_profit_amount,

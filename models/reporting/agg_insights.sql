@@ -424,7 +424,7 @@ coverage_findings as (
         {{ dbt.concat([
             "'In the 28 days to '", 'cast(period_end_date as ' ~ dbt.type_string() ~ ')', "' the unit cost is known for '",
             number_text('100 * metric_value', 1), "' % of sales. Profit is not told below '",
-            number_text('100 * ' ~ var('least_cost_coverage', 0.8)), "' %.'",
+            number_text('100 * ' ~ var('least_cost_coverage')), "' %.'",
         ]) }} as insight_text,
         metric_name,
         comparison,
@@ -440,7 +440,7 @@ coverage_findings as (
         period_start_date,
         period_end_date
     from coverage
-    where metric_value < {{ var('least_cost_coverage', 0.8) }}
+    where metric_value < {{ var('least_cost_coverage') }}
 
 ),
 

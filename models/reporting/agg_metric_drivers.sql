@@ -208,8 +208,8 @@ componented as (
     from totals
     -- a profit is told only where most costs are known
     where
-        period_costed_demand >= {{ var('least_cost_coverage', 0.8) }} * period_demand
-        and base_costed_demand >= {{ var('least_cost_coverage', 0.8) }} * base_demand
+        period_costed_demand >= {{ var('least_cost_coverage') }} * period_demand
+        and base_costed_demand >= {{ var('least_cost_coverage') }} * base_demand
         and period_demand > 0
         and base_demand > 0
     {% if not loop.last %}

@@ -91,7 +91,7 @@ summed as (
         case
             when
                 sum(scoped.demand) > 0
-                and sum(scoped.costed_demand) >= {{ var('least_cost_coverage', 0.8) }} * sum(scoped.demand)
+                and sum(scoped.costed_demand) >= {{ var('least_cost_coverage') }} * sum(scoped.demand)
                 then sum(scoped.{{ name }})
         end as {{ name }}{{ ',' if not loop.last }}
         {% endfor %}

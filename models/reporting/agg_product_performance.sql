@@ -208,19 +208,19 @@ final as (
         -- where costs are mostly unknown, what is left of the sales is no profit
         cast(
             case
-                when coalesce(running.cost_coverage, 1) >= {{ var('least_cost_coverage', 0.8) }}
+                when coalesce(running.cost_coverage, 1) >= {{ var('least_cost_coverage') }}
                     then running.net_sales_amount - running.cogs_amount
             end as {{ type_money() }}
         ) as gross_profit_amount,
         cast(
             case
-                when running.cost_coverage >= {{ var('least_cost_coverage', 0.8) }} then running.cohort_contribution_amount
+                when running.cost_coverage >= {{ var('least_cost_coverage') }} then running.cohort_contribution_amount
                 when running.cost_coverage is null and running.cohort_units = 0 then 0
             end as {{ type_money() }}
         ) as contribution_amount,
         cast(
             case
-                when running.cost_coverage >= {{ var('least_cost_coverage', 0.8) }} and running.net_sales_amount <> 0
+                when running.cost_coverage >= {{ var('least_cost_coverage') }} and running.net_sales_amount <> 0
                     then (running.net_sales_amount - running.cogs_amount) / running.net_sales_amount
             end as numeric(20, 6)
         ) as gross_margin,

@@ -76,7 +76,7 @@ judged as (
         coalesce(yearly.units, 0) as units,
         case
             when
-                yearly.costed_demand_amount >= {{ var('least_cost_coverage', 0.8) }} * yearly.demand_amount
+                yearly.costed_demand_amount >= {{ var('least_cost_coverage') }} * yearly.demand_amount
                 and yearly.net_sales_amount > 0
                 then (yearly.net_sales_amount - yearly.cogs_amount) / yearly.net_sales_amount
         end as gross_margin,

@@ -8,17 +8,17 @@
         'entity': 'month',
         'entity_column': 'month_start_date',
         'touched_also': [
-            '{% for back in range(1, var("churn_horizon_days", 90) // 28 + 2) %}'
+            '{% for back in range(1, var("churn_horizon_days") // 28 + 2) %}'
             '{{ " union all " if not loop.first }}'
             'select {{ dbt.dateadd("month", -back, "cast(months.entity_id as date)") }} from {{ touched("month") }} as months'
             '{% endfor %}',
-            '{{ customer_months_since("(select " ~ dbt.dateadd("day", 1 - var("churn_horizon_days", 90), "max(states.snapshot_date)") ~ " from " ~ this ~ " as states)") }}',
+            '{{ customer_months_since("(select " ~ dbt.dateadd("day", 1 - var("churn_horizon_days"), "max(states.snapshot_date)") ~ " from " ~ this ~ " as states)") }}',
         ],
         'untracked': {'int_store_clock': 'the months whose horizon was not over are among the touched ones'},
     },
 ) }}
 
-{% set horizon = var('churn_horizon_days', 90) %}
+{% set horizon = var('churn_horizon_days') %}
 {% set schemes = {'rfm': 'rfm_segment', 'shopify': 'shopify_group', 'lifecycle': 'lifecycle_stage'} %}
 
 with

@@ -19,7 +19,7 @@
 ) }}
 
 {% set new_days = var('lifecycle_new_days', 30) %}
-{% set active_days = var('churn_horizon_days', 90) %}
+{% set active_days = var('churn_horizon_days') %}
 {% set lapsed_days = var('lifecycle_lapsed_days', 180) %}
 {% set window_months = 24 %}
 

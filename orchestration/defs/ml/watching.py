@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-import psycopg
 
 from loaders.connections import open_postgres
 from loaders.settings import Settings
 from ml import jobs
 from ml.jobs import watching
 from orchestration import models, progress, project
+from orchestration.defs.ml.tables import row_count
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def monitoring() -> Iterator[dg.MaterializeResult]:
             measured = 0
         drifted = {task: conn.execute(_DRIFTED, [task]).fetchall() for task in jobs.TASKS}
         degraded = {task: conn.execute(_DEGRADED, {"task": task}).fetchall() for task in jobs.TASKS}
-        rows = {table: _count(conn, table) for table in WATCHED}
+        rows = {table: row_count(conn, _TABLES[table].key) for table in WATCHED}
         bad = [task for task, found in degraded.items() if found]
         moved = sum(map(len, drifted.values()))
         shown.note = f"{moved} columns moved, {measured} measures"
@@ -132,7 +132,7 @@ def registry() -> Iterator[dg.MaterializeResult]:
             log.exception("runs were not registered")
             error = f"{type(problem).__name__}: {problem}".split("\n")[0]
             shown.note = "not registered: the next refresh tries again"
-        rows = _count(conn, REGISTERED)
+        rows = row_count(conn, _TABLES[REGISTERED].key)
     yield dg.MaterializeResult(
         asset_key=_TABLES[REGISTERED].key,
         metadata={"dagster/row_count": rows},
@@ -159,9 +159,3 @@ def _check(
         severity=severity,
         metadata={"found": len(found), "examples": dg.MetadataValue.md("\n".join(lines[:20]))},
     )
-
-
-def _count(conn: psycopg.Connection, table: str) -> int:
-    row = conn.execute(f"select count(*) from ml.{table}").fetchone()  # noqa: S608 -- a name of ours
-    assert row is not None
-    return row[0]

@@ -1,5 +1,7 @@
 """Channels: planted responses and incrementality are found, and nothing is advised on a guess."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,7 +22,7 @@ def channel_weeks(
     incremental: float = 0.5,
     margin: float = 0.5,
     coverage: float = 1.0,
-    spend_of: object = None,
+    spend_of: Callable[[int], np.ndarray] | None = None,
     seed: int = 3,
 ) -> pd.DataFrame:
     """Rows of features.channel_weeks of a shop whose channels' credited return is known.
@@ -36,7 +38,7 @@ def channel_weeks(
         name: (random.random(weeks // 4 + 1) < 0.4).repeat(4)[:weeks]
         * random.uniform(500, 1500, weeks)
         if spend_of is None
-        else spend_of(weeks)  # type: ignore[operator] -- a function in the tests that give one
+        else spend_of(weeks)
         for name in returns
     }
     credited = {

@@ -40,7 +40,7 @@ final as (
         cast(total_cost as {{ type_money() }}) as total_cost,
         cast(marketing_spend as {{ type_money() }}) as marketing_spend,
         cast(
-            case when costed_demand_amount >= {{ var('least_cost_coverage', 0.8) }} * demand_amount then profit end
+            case when costed_demand_amount >= {{ var('least_cost_coverage') }} * demand_amount then profit end
             as {{ type_money() }}
         ) as profit,
         cast(case when orders > 0 then demand_amount / orders end as {{ type_money() }}) as average_order_value,

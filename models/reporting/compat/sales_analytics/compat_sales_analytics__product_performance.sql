@@ -47,7 +47,7 @@ final as (
         -- told only where most costs are known, each as of its sale
         cast(
             case
-                when sales.costed_demand_amount >= {{ var('least_cost_coverage', 0.8) }} * sales.demand_amount then sales.profit
+                when sales.costed_demand_amount >= {{ var('least_cost_coverage') }} * sales.demand_amount then sales.profit
             end as {{ type_money() }}
         ) as total_profit,
         cast(coalesce(sales.orders, 0) as {{ dbt.type_int() }}) as order_count,
