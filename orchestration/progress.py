@@ -21,9 +21,11 @@ class Task:
 
     Attributes:
         note: what the step has to say when it is done.
+        seconds: how long it took, where that isn't the time between its lines.
     """
 
     note = ""
+    seconds: float | None = None
 
     def expect(self, total: int) -> None:
         """How many units the step has."""
@@ -82,7 +84,8 @@ class Terminal:
                 yield task
             mark = "[green]✓[/]"
         finally:
-            done = Finished(label, time.monotonic() - started, task.note)
+            seconds = time.monotonic() - started if task.seconds is None else task.seconds
+            done = Finished(label, seconds, task.note)
             self.finished.append(done)
             note = f"  [dim]{escape(done.note)}[/]" if done.note else ""
             self.console.print(f" {mark} {label:<27}{done.seconds:>6.1f} s{note}", highlight=False)

@@ -78,6 +78,11 @@ def run(settings: Settings, *, retrain: bool = False) -> None:
         )
     if not result.success:
         raise RefreshError(_why(result, settings))
+    if failed := _failed_tasks(result):
+        raise RefreshError(
+            f"refreshed, but for the scores of {logs.masked('; '.join(failed))[:500]}: they are "
+            f"those of before (details in {logs.log_file(settings.home)})"
+        )
 
 
 def prepare_servers(settings: Settings) -> None:
@@ -108,6 +113,17 @@ def _lives(pid: int) -> bool:
         except ProcessLookupError:
             return False
     return pid != os.getpid()
+
+
+def _failed_tasks(result: dg.ExecuteInProcessResult) -> list[str]:
+    """Tasks of models that failed in a run that went on, with the reason."""
+    from orchestration.defs.ml.scores import HAS_RUN
+
+    return [
+        f"{check.metadata['task'].value} ({check.metadata['error'].value})"
+        for check in result.get_asset_check_evaluations()
+        if check.check_name == HAS_RUN and not check.passed
+    ]
 
 
 def _why(result: dg.ExecuteInProcessResult, settings: Settings) -> str:

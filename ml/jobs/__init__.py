@@ -23,19 +23,20 @@ from ml.jobs.running import Outcome, Task
 
 __all__ = ["TASKS", "Outcome", "Task"]
 
+# the longest first, since they run side by side
 TASKS: Mapping[str, Task] = {
     job.TASK.name: job.TASK
     for job in (
+        recommendations,
         forecast,
-        segments,
+        products,
         churn,
+        demand,
         lifetime,
         elasticity,
+        segments,
         anomalies,
-        sentiment,
-        recommendations,
         marketing,
-        demand,
-        products,
+        sentiment,
     )
 }

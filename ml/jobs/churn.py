@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -35,7 +36,7 @@ def run(connection: psycopg.Connection[Any]) -> running.Outcome:
             "holdout_share": winback.HOLDOUT_SHARE,
             "seed": models.SEED,
         },
-        result_of=lambda: result(days, facts, as_of),
+        result_of=partial(result, days, facts, as_of),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -22,7 +23,7 @@ def run(connection: psycopg.Connection[Any]) -> running.Outcome:
         connection,
         task=TASK.name,
         version=VERSION,
-        features=_together(sales, stock, attributes),
+        features={"sales": sales, "stock": stock, "attributes": attributes},
         as_of=asof.newest(sales["order_date"], stock["valid_from"]) if len(sales) else None,
         parameters={
             "service_level": rules.SERVICE_LEVEL,
@@ -30,7 +31,7 @@ def run(connection: psycopg.Connection[Any]) -> running.Outcome:
             "default_lead_days": panel.DEFAULT_LEAD_DAYS,
             "origins": rules.ORIGINS,
         },
-        result_of=lambda: result(sales, stock, attributes),
+        result_of=partial(result, sales, stock, attributes),
     )
 
 
@@ -61,11 +62,6 @@ def result(sales: pd.DataFrame, stock: pd.DataFrame, attributes: pd.DataFrame) -
         tables={"demand_forecasts": demand.predict(model)},
         metrics=metrics,
     )
-
-
-def _together(sales: pd.DataFrame, stock: pd.DataFrame, attributes: pd.DataFrame) -> pd.DataFrame:
-    """All that the result depends on in one frame."""
-    return pd.concat([sales, stock, attributes], ignore_index=True)
 
 
 TASK = running.Task(

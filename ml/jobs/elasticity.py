@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -32,7 +33,7 @@ def run(connection: psycopg.Connection[Any]) -> running.Outcome:
             "origins": backtest.ORIGINS,
             "step_weeks": backtest.STEP_WEEKS,
         },
-        result_of=lambda: result(features),
+        result_of=partial(result, features),
     )
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import psycopg
 
 from ml import forecasting, runs
+from ml.business import MIN_COST_COVERAGE
 from ml.forecasting import forecast as rules
 from ml.forecasting import models, parts
 from ml.jobs import running
 
 VERSION = "2.0"
-MIN_COST_COVERAGE = 0.8  # metric M14: a margin below this share of known costs is no margin
 DIMENSIONS = ("category", "country", "segment")
 # members are the same in every series, chosen by this one, so that they can be set side by side
 SIZE_COLUMN = "total_sales_amount"
@@ -66,7 +67,7 @@ def run(connection: psycopg.Connection[Any]) -> running.Outcome:
             "series": {name: series.column for name, series in SERIES.items()},
             "dimensions": DIMENSIONS,
         },
-        result_of=lambda: result(daily, members),
+        result_of=partial(result, daily, members),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -30,7 +31,7 @@ def run(connection: psycopg.Connection[Any]) -> running.Outcome:
             "confidence": rules.CONFIDENCE,
             "seed": models.SEED,
         },
-        result_of=lambda: result(days, as_of),
+        result_of=partial(result, days, as_of),
     )
 
 

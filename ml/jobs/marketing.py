@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -31,7 +32,7 @@ def run(connection: psycopg.Connection[Any]) -> running.Outcome:
             "draws": response.DRAWS,
             "seed": rules.SEED,
         },
-        result_of=lambda: result(features),
+        result_of=partial(result, features),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -22,7 +23,7 @@ def run(connection: psycopg.Connection[Any]) -> running.Outcome:
         connection,
         task=TASK.name,
         version=VERSION,
-        features=pd.concat([sales, attributes, reviews], ignore_index=True),
+        features={"sales": sales, "attributes": attributes, "reviews": reviews},
         as_of=asof.newest(sales["order_date"], reviews["review_date"]) if len(sales) else None,
         parameters={
             "horizon_days": features.HORIZON_DAYS,
@@ -31,7 +32,7 @@ def run(connection: psycopg.Connection[Any]) -> running.Outcome:
             "launch_features": features.LAUNCH_FEATURES,
             "seed": rules.SEED,
         },
-        result_of=lambda: result(sales, attributes, reviews),
+        result_of=partial(result, sales, attributes, reviews),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -37,7 +38,7 @@ def run(connection: psycopg.Connection[Any]) -> running.Outcome:
             "features": ranker.FEATURES,
             "seed": rules.SEED,
         },
-        result_of=lambda: result(lines),
+        result_of=partial(result, lines),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
@@ -97,6 +98,19 @@ def paced(pace: Pace) -> Iterator[None]:
         _pace.reset(token)
 
 
+_executor: ContextVar[Executor] = ContextVar("executor")
+
+
+@contextmanager
+def computed_by(executor: Executor) -> Iterator[None]:
+    """Tasks within leave the computing to it, and read and write themselves."""
+    token = _executor.set(executor)
+    try:
+        yield
+    finally:
+        _executor.reset(token)
+
+
 def compute(
     connection: psycopg.Connection[Any],
     *,
@@ -117,7 +131,7 @@ def compute(
         features: all that the result depends on; several frames by name.
         as_of: last day of the data.
         parameters: everything adjustable that changes the result; JSON.
-        result_of: computes the result.
+        result_of: computes the result; within `computed_by` processes it must be picklable.
     """
     schema.ensure(connection)
     run = runs.Run(
@@ -134,7 +148,8 @@ def compute(
     if known is None and not pace.retrain and pace.every_days > 1:
         known = runs.confirm_recent(connection, run, pace.every_days)
     if known is None:
-        result = result_of()
+        executor = _executor.get(None)
+        result = result_of() if executor is None else executor.submit(result_of).result()
         runs.write(connection, run, result)
         if result.status == "ok":
             watching.record(connection, run, features, result.tables)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -35,7 +36,7 @@ def run(connection: psycopg.Connection[Any]) -> running.Outcome:
             "min_stability": rules.MIN_STABILITY,
             "seed": rules.SEED,
         },
-        result_of=lambda: result(customers, previous),
+        result_of=partial(result, customers, previous),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -32,7 +33,7 @@ def run(connection: psycopg.Connection[Any]) -> running.Outcome:
             "min_rated": rules.MIN_RATED,
             "seed": rules.SEED,
         },
-        result_of=lambda: result(reviews),
+        result_of=partial(result, reviews),
     )
 
 

@@ -1,81 +1,120 @@
-"""Models fitted on features and their scores, one asset per task of `ml.jobs`."""
+"""Models fitted on features and their scores: the tasks of `ml.jobs`, side by side."""
 
+import logging
 from collections.abc import Iterator
-from time import monotonic
+from typing import Any
 
 import dagster as dg
-import psycopg
-from psycopg import sql
 
 from loaders.connections import open_postgres
 from loaders.settings import Settings
 from ml import jobs
-from ml.jobs import Task, running
+from ml.jobs import Task, parallel, running
 from orchestration import automation, progress, project
+from orchestration.defs.ml.tables import row_count
 from orchestration.defs.ml.watching import REGISTERED, WATCHED
 
+HAS_RUN = "has_run"
+
+log = logging.getLogger(__name__)
+
 _TABLES = project.sources(project.SCORES)
+_WRITTEN = {table for task in jobs.TASKS.values() for table in task.writes}
 
 
-def _assets(task: Task) -> dg.AssetsDefinition:
-    @dg.multi_asset(
-        name=f"{task.name}_scores",
-        specs=[
-            _TABLES[table].replace_attributes(
-                # models learn from numbers that reconcile, or not at all
-                deps=[*map(project.model, task.reads), *project.reconciliations()],
-                kinds={"python", "scikitlearn"},
-            )
-            for table in task.writes
-        ],
-    )
-    def scores(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
-        started = monotonic()
-        settings = Settings()
-        pace = running.Pace(
-            every_days=settings.retrain_days, retrain=automation.RETRAIN in context.run.tags
+@dg.multi_asset(
+    name="scores",
+    can_subset=True,
+    specs=[
+        _TABLES[table].replace_attributes(
+            # models learn from numbers that reconcile, or not at all
+            deps=[*map(project.model, task.reads), *project.reconciliations()],
+            kinds={"python", "scikitlearn"},
         )
-        with progress.current().task(task.label) as shown, open_postgres(settings) as conn:
-            with running.paced(pace):
-                outcome = task.run(conn)
-            shown.note = outcome.champion or outcome.note
-            if outcome.reused:
-                shown.note = f"as before: {shown.note}"
-            rows = {
-                table: _count(conn, _TABLES[table].key, outcome.run_id) for table in task.writes
+        for task in jobs.TASKS.values()
+        for table in task.writes
+    ],
+    check_specs=[
+        dg.AssetCheckSpec(
+            HAS_RUN,
+            asset=_TABLES[task.writes[0]].key,
+            description="The task came to an end. Where it failed, the scores are those of its "
+            "last run, and the other tasks' are new.",
+        )
+        for task in jobs.TASKS.values()
+    ],
+)
+def scores(
+    context: dg.AssetExecutionContext,
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """Learn and score. A failing task fails its check and leaves its old scores; the rest go on."""
+    settings = Settings()
+    pace = running.Pace(
+        every_days=settings.retrain_days, retrain=automation.RETRAIN in context.run.tags
+    )
+    wanted = [
+        task
+        for task in jobs.TASKS.values()
+        if any(_TABLES[table].key in context.selected_asset_keys for table in task.writes)
+    ]
+    for task, future in parallel.run(wanted, lambda: open_postgres(settings), pace):
+        try:
+            with progress.current().task(task.label) as shown:
+                outcome, shown.seconds = future.result()
+                shown.note = outcome.champion or outcome.note
+                if outcome.reused:
+                    shown.note = f"as before: {shown.note}"
+        except Exception as problem:
+            log.exception("%s failed, its scores are those of before", task.name)
+            error = " ".join(str(problem).split()) or type(problem).__name__
+            metadata: dict[str, Any] = {"status": "failed", "error": error}
+        else:
+            error = ""
+            metadata = {
+                "seconds": round(shown.seconds, 3),
+                "run_id": outcome.run_id,
+                "status": outcome.status,
+                "champion": outcome.champion or "none",
+                "note": outcome.note,
+                "reused": outcome.reused,
+                **{f"metric/{key}": value for key, value in outcome.metrics.items()},
             }
-        metrics = {f"metric/{key}": value for key, value in outcome.metrics.items()}
+        yield from _results(context, settings, task, metadata, error)
+
+
+def _results(
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    task: Task,
+    metadata: dict[str, Any],
+    error: str,
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """What Dagster is told of a task's tables. Those of a failed one are there, with old rows."""
+    with open_postgres(settings) as conn:
         for table in task.writes:
-            yield dg.MaterializeResult(
-                asset_key=_TABLES[table].key,
-                metadata={
-                    "dagster/row_count": rows[table],
-                    "seconds": round(monotonic() - started, 3),
-                    "run_id": outcome.run_id,
-                    "status": outcome.status,
-                    "champion": outcome.champion or "none",
-                    "note": outcome.note,
-                    "reused": outcome.reused,
-                    **metrics,
-                },
-            )
-
-    return scores
-
-
-scores = [_assets(task) for task in jobs.TASKS.values()]
+            key = _TABLES[table].key
+            if key in context.selected_asset_keys:
+                rows = row_count(conn, key, metadata.get("run_id"))
+                yield dg.MaterializeResult(key, metadata={"dagster/row_count": rows, **metadata})
+    check = dg.AssetCheckKey(_TABLES[task.writes[0]].key, HAS_RUN)
+    if check in context.selected_asset_check_keys:
+        yield dg.AssetCheckResult(
+            asset_key=check.asset_key,
+            check_name=HAS_RUN,
+            passed=not error,
+            metadata={"task": task.name, "error": error},
+        )
 
 
 @dg.multi_asset(
     name="model_books",
     specs=[
         spec.replace_attributes(
-            deps=[_TABLES[table].key for task in jobs.TASKS.values() for table in task.writes],
+            deps=[_TABLES[table].key for table in sorted(_WRITTEN)],
             kinds={"postgres"},
         )
         for table, spec in _TABLES.items()
-        if table not in {table for task in jobs.TASKS.values() for table in task.writes}
-        and table not in (*WATCHED, REGISTERED)
+        if table not in (*_WRITTEN, *WATCHED, REGISTERED)
     ],
     can_subset=True,
 )
@@ -84,13 +123,5 @@ def model_books(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeRes
     with open_postgres(Settings()) as conn:
         for key in sorted(context.selected_asset_keys):
             yield dg.MaterializeResult(
-                asset_key=key, metadata={"dagster/row_count": _count(conn, key)}
+                asset_key=key, metadata={"dagster/row_count": row_count(conn, key)}
             )
-
-
-def _count(conn: psycopg.Connection, key: dg.AssetKey, run_id: str | None = None) -> int:
-    """Rows of a table, of all runs or of one."""
-    query = sql.SQL("select count(*) from {} where %(run)s::text is null or run_id = %(run)s")
-    row = conn.execute(query.format(sql.Identifier(*key.path)), {"run": run_id}).fetchone()
-    assert row is not None
-    return row[0]

@@ -229,6 +229,7 @@ def test_a_table_of_before_there_were_months_takes_them(connection):
         "alter table ml.forecasts drop constraint forecasts_grain_check,"
         " add constraint forecasts_grain_check check (grain in ('day', 'year'))"
     )
+    connection.execute("comment on schema ml is 'tables of before'")
     schema.ensure(connection)
     found = connection.execute(
         "select pg_get_constraintdef(oid) from pg_constraint"

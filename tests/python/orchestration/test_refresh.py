@@ -17,7 +17,8 @@ from rich.console import Console
 
 from loaders.connections import open_postgres
 from loaders.settings import ROOT, Settings
-from orchestration import datasets, page, refresh
+from ml import jobs
+from orchestration import automation, datasets, page, refresh
 
 pytestmark = [pytest.mark.servers, pytest.mark.dbt, pytest.mark.slow]
 
@@ -185,6 +186,50 @@ def test_a_refresh_that_does_not_reconcile_fails_and_names_it(
     assert reviews["collection"] == "reviews"
     assert reviews["staging_count"] == reviews["raw_count"] - 1
     assert total > 5
+
+
+def test_a_failing_model_leaves_its_scores_and_the_other_models(
+    warehouse: Settings, home_of_dagster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment(warehouse).items():
+        monkeypatch.setenv(name, value)
+    from orchestration.definitions import defs
+
+    broken = [dg.AssetKey(["ml", table]) for table in jobs.TASKS["segments"].writes]
+    sound = [dg.AssetKey(["ml", table]) for table in jobs.TASKS["anomalies"].writes]
+    before = contents(warehouse)
+    runs = "select task, scored_at from ml.runs where task in ('segments', 'anomalies')"
+    with open_postgres(warehouse, autocommit=True) as conn:
+        known = dict(conn.execute(runs).fetchall())
+        conn.execute(
+            "create function ml.fail() returns trigger language plpgsql"
+            " as $$ begin raise 'the disk is full'; end $$"
+        )
+        conn.execute(
+            "create trigger fail before insert on ml.customer_segments"
+            " for each row execute function ml.fail()"
+        )
+        try:
+            with dg.DagsterInstance.get() as instance:
+                result = (
+                    defs()
+                    .resolve_job_def("refresh")
+                    .execute_in_process(
+                        instance=instance,
+                        asset_selection=[*broken, *sound],
+                        tags={automation.RETRAIN: "by hand"},
+                    )
+                )
+        finally:
+            conn.execute("drop function ml.fail cascade")
+        scored = dict(conn.execute(runs).fetchall())
+    assert result.success
+    [reason] = refresh._failed_tasks(result)
+    assert reason.startswith("segments (the disk is full")
+    assert scored["segments"] == known["segments"]
+    assert scored["anomalies"] > known["anomalies"]
+    after = contents(warehouse)
+    assert after["ml.customer_segments"] == before["ml.customer_segments"]
 
 
 def test_two_refreshes_at_once_do_not_mix(warehouse: Settings) -> None:
