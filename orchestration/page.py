@@ -143,10 +143,10 @@ def _predictions(conn: psycopg.Connection) -> Group:
 _STANDING = """
 select
     task,
-    bool_or(is_champion and not is_baseline) as is_ahead,
+    coalesce(array_agg(distinct series) filter (where is_champion and not is_baseline), '{}')
+        as ahead,
     coalesce(array_agg(distinct series) filter (where is_champion and is_baseline), '{}')
-        as unbeaten,
-    count(distinct series) as series
+        as unbeaten
 from predictions.model_quality
 where series not like '% by %'
 group by task
@@ -170,14 +170,16 @@ def _champion(run: Mapping[str, Any], standing: Mapping[str, Any] | None) -> str
     champion = run["champion"]
     if not champion:
         return "nothing scores"
-    if standing is None:
-        return champion
-    if standing["unbeaten"]:
-        where = ""
-        if len(standing["unbeaten"]) < standing["series"]:
-            where = f" of {', '.join(standing['unbeaten'])}"
+    ahead, unbeaten = (standing["ahead"], standing["unbeaten"]) if standing else ([], [])
+    if unbeaten:
+        where = f" of {', '.join(unbeaten)}" if ahead else ""
         return f"{champion}: no model beats the baseline{where}"
-    return f"{champion}, ahead of {run['baseline']}" if standing["is_ahead"] else champion
+    if not ahead:
+        return champion
+    # a baseline per series is named by the series that were compared: it may be some of them
+    has_one = ": " not in run["baseline"]
+    rival = run["baseline"] if has_one else f"the baseline of {', '.join(ahead)}"
+    return f"{champion}, ahead of {rival}"
 
 
 def _groups(

@@ -9,26 +9,28 @@ from orchestration.page import _champion
 PRODUCTS = "established: last_period, new: category_median"
 
 
-def standing(*unbeaten: str, of: int = 1) -> dict[str, Any]:
-    return {"is_ahead": len(unbeaten) < of, "unbeaten": list(unbeaten), "series": of}
+def standing(*unbeaten: str, ahead: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {"ahead": list(ahead), "unbeaten": list(unbeaten)}
 
 
 @pytest.mark.parametrize(
     ("champion", "baseline", "compared", "told"),
     [
-        ("blend", "logistic", standing(), "blend, ahead of logistic"),
+        ("blend", "logistic", standing(ahead=("churn",)), "blend, ahead of logistic"),
         ("logistic", "logistic", standing("churn"), "logistic: no model beats the baseline"),
         (
             "revenue: prophet, orders: naive",
             "naive",
-            standing("orders", of=2),
+            standing("orders", ahead=("revenue",)),
             "revenue: prophet, orders: naive: no model beats the baseline of orders",
         ),
-        (PRODUCTS, PRODUCTS, standing("established", "new", of=2),
+        (PRODUCTS, PRODUCTS, standing("established", "new"),
          f"{PRODUCTS}: no model beats the baseline"),
+        ("established: xgboost, new: category_median", PRODUCTS, standing(ahead=("established",)),
+         "established: xgboost, new: category_median, ahead of the baseline of established"),
         ("a model", "a baseline", None, "a model"),
         ("kmeans k=4", None, None, "kmeans k=4"),
-        (None, "naive", standing(), "nothing scores"),
+        (None, "naive", None, "nothing scores"),
     ],
 )  # fmt: skip
 def test_a_model_that_beats_nothing_is_told(
