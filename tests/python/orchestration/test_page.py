@@ -24,6 +24,8 @@ def standing(*unbeaten: str, ahead: tuple[str, ...] = ()) -> dict[str, Any]:
             standing("orders", ahead=("revenue",)),
             "revenue: prophet, orders: naive: no model beats the baseline of orders",
         ),
+        ("revenue: prophet, orders: ridge", "naive", standing(ahead=("orders", "revenue")),
+         "revenue: prophet, orders: ridge, ahead of naive"),
         (PRODUCTS, PRODUCTS, standing("established", "new"),
          f"{PRODUCTS}: no model beats the baseline"),
         ("established: xgboost, new: category_median", PRODUCTS, standing(ahead=("established",)),
