@@ -11,6 +11,7 @@ from benchmarks.ml import report
 from ml import recommendations, runs
 from ml.recommendations import recommend
 from ml.recommendations.baskets import Baskets, days_of
+from ml.recommendations.ranker import Lessons
 
 # measured method by method on this data; targets are the best of each
 TARGETS = {
@@ -38,7 +39,8 @@ def measure(connection: psycopg.Connection[Any]) -> report.Report:
     cut = lines["order_date"].max() - pd.Timedelta(days=recommend.HORIZON_DAYS)
     chosen = recommendations.fit(lines[lines["order_date"] <= cut], cut).champions
     baskets, day = Baskets.from_frame(lines), int(days_of(pd.Series([cut]))[0])
-    measured = recommend.compare(baskets, day, baskets.last_day, TEST_BASKETS)
+    lessons = Lessons(baskets, recommend.HORIZON_DAYS)
+    measured = recommend.compare(lessons, day, baskets.last_day, TEST_BASKETS)
     values = measured.set_index(["series", "model", "metric"])["value"]
     measures = [
         report.Measure(

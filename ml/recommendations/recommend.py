@@ -137,11 +137,12 @@ def fit(lines: pd.DataFrame, as_of: pd.Timestamp | None = None) -> Model:
     if len(baskets.items) < MIN_ITEMS:
         raise TooLittleDataError(f"{len(baskets.items)} products, {MIN_ITEMS} are needed")
     with threadpool_limits(1):  # the order of a sum is the same on every machine
-        measured = backtest(baskets, today)
+        lessons = ranker.Lessons(baskets, HORIZON_DAYS)
+        measured = backtest(lessons, today)
         champions = {name: choose(measured, name) for name in MODELS}
         learned = None
         if "ranker" in champions.values():
-            learned = ranker.fit(baskets, today, HORIZON_DAYS)
+            learned = ranker.fit(lessons, today)
         return Model(
             baskets=baskets,
             today=today,
@@ -223,16 +224,16 @@ def pairs(model: Model) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
-def backtest(baskets: Baskets, today: int) -> pd.DataFrame:
+def backtest(lessons: ranker.Lessons, today: int) -> pd.DataFrame:
     """Every model on the day one horizon ago: series, model, metric, value, n."""
-    return compare(baskets, today - HORIZON_DAYS, today, MAX_TEST)
+    return compare(lessons, today - HORIZON_DAYS, today, MAX_TEST)
 
 
-def compare(baskets: Baskets, day: int, last_day: int, most: int) -> pd.DataFrame:
+def compare(lessons: ranker.Lessons, day: int, last_day: int, most: int) -> pd.DataFrame:
     """Every model as it would have been on a day, on what was bought up to a later one.
 
     Args:
-        baskets: of the shop.
+        lessons: of the shop and its baskets.
         day: last day that the models know.
         last_day: last day that they are measured on.
         most: customers or baskets to measure on.
@@ -240,9 +241,9 @@ def compare(baskets: Baskets, day: int, last_day: int, most: int) -> pd.DataFram
     Returns:
         Rows as `evaluate` has them; none where too little was bought on either side.
     """
-    sums = _Sums()
+    sums, baskets = _Sums(), lessons.baskets
     if len(baskets.until(day).basket_day) >= MIN_BASKETS:
-        learned = ranker.fit(baskets, day, HORIZON_DAYS)
+        learned = ranker.fit(lessons, day)
         _test_customers(sums, baskets, day, last_day, most, learned)
         _test_completion(sums, baskets, day, last_day, most)
     return sums.table()
