@@ -88,7 +88,7 @@ class Forecaster:
         if model not in self._walked:
             rows = self.backtest
             if rows.empty:
-                return rows, intervals.Intervals(self.scale, {}, {})
+                return rows, intervals.Intervals(self.scale, {}, {}, np.ones(7))
             near = rows["days_ahead"] <= HORIZON_DAYS
             rows = rows[(rows["model"] == model) & ~rows["closed"] & near]
             self._walked[model] = intervals.walk(rows, self.scale, CONFIDENCES)
@@ -170,7 +170,9 @@ def predict(forecaster: Forecaster, horizon_days: int = HORIZON_DAYS) -> pd.Data
         for confidence in CONFIDENCES:
             name, level = f"{confidence * 100:.0f}", forecaster.series.level
             ahead = days["days_ahead"].to_numpy()
-            lower, upper = known.bounds(ahead, near, level, confidence)
+            lower, upper = known.bounds(
+                pd.DatetimeIndex(days["target_date"]), ahead, near, level, confidence
+            )
             if forecaster.series.non_negative:
                 shut = days["closed"].to_numpy() & np.isfinite(lower)
                 lower[shut], upper[shut] = 0.0, 0.0

@@ -1,5 +1,7 @@
 """Closed days, models, backtest without leakage, champion, intervals, short histories."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -405,6 +407,11 @@ def errors_of(values: np.ndarray, days: int = 50) -> pd.DataFrame:
     )
 
 
+def dates_ahead(ahead: Sequence[int] | np.ndarray) -> pd.DatetimeIndex:
+    """The days so many days ahead of a Monday."""
+    return pd.DatetimeIndex(pd.Timestamp("2024-01-01") + pd.to_timedelta(ahead, "D"))
+
+
 @pytest.mark.parametrize("confidence", [0.80, 0.95])
 def test_conformal_intervals_cover_what_they_promise(confidence):
     """Also where days of one origin err together, in a direction that nobody foresees."""
@@ -417,8 +424,29 @@ def test_conformal_intervals_cover_what_they_promise(confidence):
     learned = intervals.Intervals.learn(errors_of(errors(60)), intervals.Scale(logarithm=True))
     fresh = 100 * np.exp(errors(60))
     ahead = np.arange(len(fresh)) % 50 + 1
-    lower, upper = learned.bounds(ahead, np.full(len(fresh), 100.0), 100.0, confidence)
+    lower, upper = learned.bounds(
+        dates_ahead(ahead), ahead, np.full(len(fresh), 100.0), 100.0, confidence
+    )
     assert np.mean((fresh >= lower) & (fresh <= upper)) == pytest.approx(confidence, abs=0.03)
+
+
+def test_days_of_an_unsteady_weekday_have_intervals_of_their_own():
+    random = np.random.default_rng(8)
+
+    def errors(known: pd.DataFrame) -> np.ndarray:
+        is_sunday = known["target_date"].dt.weekday == 6
+        return random.normal(0, 1, len(known)) * np.where(is_sunday, 0.5, 0.1)
+
+    known = errors_of(np.zeros(6000))
+    learned = intervals.Intervals.learn(
+        known.assign(error=errors(known)), intervals.Scale(logarithm=True)
+    )
+    dates, ahead = pd.DatetimeIndex(known["target_date"]), known["days_ahead"].to_numpy()
+    lower, upper = learned.bounds(dates, ahead, np.full(len(known), 100.0), 100.0, 0.8)
+    came = 100 * np.exp(errors(known))
+    inside = pd.Series((came >= lower) & (came <= upper)).groupby(dates.weekday).mean()
+    assert inside[6] == pytest.approx(0.8, abs=0.06)
+    assert inside[:6].to_list() == pytest.approx([0.8] * 6, abs=0.06)
 
 
 def test_one_bad_quarter_does_not_tilt_the_interval():
@@ -426,7 +454,7 @@ def test_one_bad_quarter_does_not_tilt_the_interval():
     random = np.random.default_rng(2)
     errors = random.normal(0, 0.1, 150) - 0.3
     learned = intervals.Intervals.learn(errors_of(errors), intervals.Scale(logarithm=True))
-    lower, upper = learned.bounds(np.array([5]), np.array([100.0]), 100.0, 0.8)
+    lower, upper = learned.bounds(dates_ahead([5]), np.array([5]), np.array([100.0]), 100.0, 0.8)
     assert lower[0] < 75 and upper[0] > 125
     assert np.log(upper[0] / 100) == pytest.approx(-np.log(lower[0] / 100), abs=0.08)
 
@@ -437,7 +465,9 @@ def test_days_far_ahead_have_errors_of_their_own():
     errors = errors_of(random.normal(0, 1, len(ahead)) * np.where(ahead <= 30, 0.1, 0.4), 90)
     errors["days_ahead"] = ahead
     learned = intervals.Intervals.learn(errors, intervals.Scale(logarithm=True))
-    lower, upper = learned.bounds(np.array([10, 60]), np.full(2, 100.0), 100.0, 0.8)
+    lower, upper = learned.bounds(
+        dates_ahead([10, 60]), np.array([10, 60]), np.full(2, 100.0), 100.0, 0.8
+    )
     assert (upper - lower)[1] > 3 * (upper - lower)[0]
 
 
@@ -448,7 +478,7 @@ def test_intervals_that_were_too_wide_are_narrowed():
     plain = intervals.Intervals.learn(errors, scale)
     errors["rank"] = 0.5 + np.linspace(-0.2, 0.2, len(values))  # all days came near the middle
     taught = intervals.Intervals.learn(errors, scale)
-    at = np.array([5]), np.array([100.0]), 100.0, 0.8
+    at = dates_ahead([5]), np.array([5]), np.array([100.0]), 100.0, 0.8
     widths = [upper[0] - lower[0] for lower, upper in (plain.bounds(*at), taught.bounds(*at))]
     assert widths[1] < 0.6 * widths[0]
 
@@ -458,7 +488,7 @@ def test_young_origins_teach_only_while_there_are_no_others():
     young = errors_of(random.normal(0, 2.0, 200)).assign(is_mature=False)
     grown = errors_of(random.normal(0, 0.1, 200))
     scale = intervals.Scale(logarithm=True)
-    at = np.array([5]), np.array([100.0]), 100.0, 0.8
+    at = dates_ahead([5]), np.array([5]), np.array([100.0]), 100.0, 0.8
     alone = intervals.Intervals.learn(young, scale).bounds(*at)
     both = intervals.Intervals.learn(pd.concat([young, grown]), scale).bounds(*at)
     assert alone[1][0] > 300 and both[1][0] < 130
@@ -467,7 +497,9 @@ def test_young_origins_teach_only_while_there_are_no_others():
 def test_too_few_errors_give_no_interval():
     errors = errors_of(np.zeros(intervals.MIN_ERRORS - 1))
     learned = intervals.Intervals.learn(errors, intervals.Scale(logarithm=True))
-    assert np.isnan(learned.bounds(np.array([5]), np.array([1.0]), 1.0, 0.8)).all()
+    assert np.isnan(
+        learned.bounds(dates_ahead([5]), np.array([5]), np.array([1.0]), 1.0, 0.8)
+    ).all()
 
 
 def test_backtest_coverage_is_near_its_level(two_years):
