@@ -3,13 +3,15 @@
     of a model that logs what it changes, reads only the entities that changed since it last passed.
 #}
 {% macro postgres__get_where_subquery(relation) -%}
-    {%- set conditions = [config.get('where')] if config.get('where') else [] -%}
     {%- set scope = test_scope(relation) -%}
-    {%- if scope['condition'] -%}
-        {%- do conditions.append('(' ~ scope['condition'] ~ ')') -%}
-    {%- endif -%}
-    {%- if conditions -%}
-        {{- return('(select * from ' ~ relation ~ ' where ' ~ conditions | join(' and ') ~ ') dbt_subquery ' ~ scope['note']) -}}
+    {%- set parts = [] -%}
+    {#- a part for each condition, that may find its rows by an index: a row that meets two comes twice -#}
+    {%- for condition in scope['conditions'] or [config.get('where')] -%}
+        {%- set conditions = [condition, config.get('where')] | unique | select | map('string') -%}
+        {%- do parts.append('select * from ' ~ relation ~ ' where (' ~ conditions | join(') and (') ~ ')') -%}
+    {%- endfor -%}
+    {%- if scope['conditions'] or config.get('where') -%}
+        {{- return('(' ~ parts | join(' union all ') ~ ') dbt_subquery ' ~ scope['note']) -}}
     {%- endif -%}
     {{- return(relation ~ ' ' ~ scope['note'] if scope['note'] else relation) -}}
 {%- endmacro %}

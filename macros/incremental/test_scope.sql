@@ -1,15 +1,15 @@
 {#
-    Which rows a generic test has to read: {'condition': SQL, empty for all of them, 'note': what
-    mark_tested reads when the test has passed}.
+    Which rows a generic test has to read: {'conditions': SQL, a row that meets any of them; none for all
+    rows; 'note': what mark_tested reads when the test has passed}.
 #}
 {% macro test_scope(relation) -%}
-    {%- set everything = {'condition': '', 'note': ''} -%}
+    {%- set everything = {'conditions': [], 'note': ''} -%}
     {%- if not execute or flags.WHICH not in ('build', 'test') or model.resource_type != 'test' -%}
         {{- return(everything) -}}
     {%- endif -%}
     {%- set due = test_is_due() -%}
     {%- if due['note'] -%}
-        {{- return({'condition': '' if due['is_due'] else 'false', 'note': due['note'] if due['is_due'] else ''}) -}}
+        {{- return({'conditions': [] if due['is_due'] else ['false'], 'note': due['note'] if due['is_due'] else ''}) -}}
     {%- endif -%}
     {%- set tested = graph.nodes.get(model.attached_node) -%}
     {%- if not tested or not is_tracked(tested) or relation | string != tested.relation_name -%}
@@ -50,12 +50,21 @@
         {%- if state['is_all'] or not named -%}
             {%- do unknown.append(name) -%}
         {%- else -%}
-            {%- do rows.append(
-                'cast(' ~ arguments['column_name'] ~ ' as ' ~ dbt.type_string() ~ ') in ('
-                ~ 'select gone.entity_id from (' ~ touched_since(name, named[0], state, as_text=true) ~ ') as gone'
-                ~ ' where not exists (select 1 from ' ~ parent.relation_name ~ ' as parents where cast(parents.'
-                ~ arguments['field'] ~ ' as ' ~ dbt.type_string() ~ ') = gone.entity_id))'
-            ) -%}
+            {%- set gone -%}
+                select gone.entity_id
+                from ({{ touched_since(name, named[0], state, as_text=true) }}) as gone
+                where not exists (
+                    select 1
+                    from {{ parent.relation_name }} as parents
+                    where cast(parents.{{ arguments['field'] }} as {{ dbt.type_string() }}) = gone.entity_id
+                )
+            {%- endset -%}
+            {#- asked first: mostly nothing is gone, and then the rows need not be searched for it -#}
+            {%- if run_query(gone ~ ' limit 1') | length > 0 -%}
+                {%- do rows.append(
+                    'cast(' ~ arguments['column_name'] ~ ' as ' ~ dbt.type_string() ~ ') in (' ~ gone ~ ')'
+                ) -%}
+            {%- endif -%}
         {%- endif -%}
     {%- endfor -%}
     {%- set note = [] -%}
@@ -63,7 +72,7 @@
         {%- do note.append('/*tested:' ~ name ~ ':' ~ state['touch_id'] ~ (':all*/' if unknown else ':touched*/')) -%}
     {%- endfor -%}
     {{- return({
-        'condition': '' if unknown else (rows | join(' or ') or 'false'),
+        'conditions': [] if unknown else (rows or ['false']),
         'note': note | join(' '),
     }) -}}
 {%- endmacro %}

@@ -2,6 +2,21 @@
 --
 -- What came back on the day of the order never was in the basket; later returns restate nothing, since on the
 -- day nobody knew. Of anonymous buyers only the basket is known: their customer is null.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['order_id', 'product_key'],
+    meta={
+        'entity': 'order',
+        'entity_column': 'order_id',
+        'touched_also': [
+            "select order_id from {{ ref('fct_order_items') }} where customer_key in {{ touched('customer_kind') }}",
+            "select order_id from {{ ref('fct_order_items') }} where order_date > {{ last_day_built('order_date') }}",
+        ],
+        'untracked': {'int_store_clock': 'the orders of days that are over since are among the touched ones'},
+    },
+) }}
+
 with
 
 items as (
@@ -14,6 +29,7 @@ items as (
         and product_key <> '-1'
         and quantity > 0
         and order_date <= {{ as_of_date() }}
+        and {{ is_touched('order_id') }}
 
 ),
 
@@ -36,6 +52,7 @@ same_day_returns as (
         order_item_key is not null
         and is_countable
         and refund_date = order_date
+        and {{ is_touched('order_id') }}
     group by order_item_key
 
 ),

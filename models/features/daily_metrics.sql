@@ -6,12 +6,28 @@
     ('category', 'category'),
     ('payment_method', 'payment_method'),
 ] %}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['dimension', 'member', 'metric_date'],
+    meta={
+        'entity': 'day',
+        'entity_column': 'metric_date',
+        'touched_also': [
+            "select sales_date from {{ ref('agg_sales_cube') }} where sales_date > {{ last_day_built('metric_date') }}",
+        ],
+        'untracked': {'int_store_clock': 'the days that are over since are among the touched ones'},
+    },
+) }}
+
 with
 
 cube as (
 
     select * from {{ ref('agg_sales_cube') }}
-    where sales_date <= {{ as_of_date() }}
+    where
+        sales_date <= {{ as_of_date() }}
+        and {{ is_touched('sales_date') }}
 
 ),
 
@@ -25,6 +41,7 @@ sessions as (
     where
         not is_bot
         and session_date <= {{ as_of_date() }}
+        and {{ is_touched('session_date') }}
     group by session_date
 
 ),

@@ -1,17 +1,28 @@
 -- One row per day of business, all stores together, without gaps, up to the last complete day.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['metric_date'],
+    meta={'entity': 'day', 'entity_column': 'metric_date'},
+) }}
+
 with
 
 daily_metrics as (
 
     select * from {{ ref('agg_daily_metrics') }}
-    where is_complete
+    where
+        is_complete
+        and {{ is_touched('metric_date') }}
 
 ),
 
 ledger as (
 
     select * from {{ ref('fct_sales_ledger') }}
-    where is_countable
+    where
+        is_countable
+        and {{ is_touched('event_date') }}
 
 ),
 

@@ -3,25 +3,74 @@
 -- Every day's members add up to its total in each dimension. What has no member of its own (shipping of an
 -- order in the category) stands under '(order)'; what no order caused (advertising, overheads) is the
 -- '(shared)' part of the profit.
+{% set is_segmented_anew %}
+    cast({{ dbt.date_trunc('month', 'order_date') }} as date) in (
+        select cast({{ dbt.dateadd('month', 1, 'months.entity_id') }} as date)
+        from {{ touched('month', 'fct_customer_snapshot') }} as months
+    )
+{% endset %}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['dimension', 'member', 'metric_date'],
+    meta={
+        'entity': 'day',
+        'entity_column': 'metric_date',
+        'touched_also': [
+            "select order_date from {{ ref('fct_orders') }} where order_id in {{ touched('order') }}",
+            "select event_date from {{ ref('fct_sales_ledger') }} where order_id in {{ touched('order') }}",
+            "select entries.event_date from {{ ref('fct_sales_ledger') }} as entries"
+            " inner join {{ ref('fct_order_items') }} as items on entries.order_id = items.order_id"
+            " where items.product_key in {{ touched('sku_category') }}",
+            "select order_date from {{ ref('fct_order_items') }} where product_key in {{ touched('sku_category') }}",
+            "select order_date from {{ ref('fct_orders') }} where " ~ is_segmented_anew,
+            "select event_date from {{ ref('fct_sales_ledger') }} where " ~ is_segmented_anew,
+        ],
+    },
+) }}
+
 {% set dimensions = ['category', 'country', 'segment'] %}
+
 with
 
 daily as (
 
     select * from {{ ref('daily_sales') }}
+    where {{ is_touched('metric_date') }}
 
 ),
 
 ledger as (
 
     select * from {{ ref('fct_sales_ledger') }}
-    where is_countable
+    where
+        is_countable
+        and {{ is_touched('event_date') }}
+
+),
+
+placed_orders as (
+
+    select order_id from {{ ref('fct_orders') }}
+    where {{ is_touched('order_date') }}
+
+),
+
+-- the orders of an entry may be older than the days at hand
+wanted_orders as (
+
+    select order_id from ledger
+
+    union
+
+    select order_id from placed_orders
 
 ),
 
 orders as (
 
     select * from {{ ref('fct_orders') }}
+    where order_id in (select order_id from wanted_orders)
 
 ),
 
@@ -31,6 +80,7 @@ items as (
     where
         is_countable
         and measure = 'sale'
+        and order_id in (select order_id from wanted_orders)
 
 ),
 
@@ -181,7 +231,9 @@ members as (
         0 as net_profit_amount,
         count(*) as orders
     from described_orders
-    where is_countable
+    where
+        is_countable
+        and {{ is_touched('order_date') }}
     group by {{ dimension }}, order_date
 
     {{ 'union all' if not loop.last }}

@@ -1,4 +1,18 @@
 -- One row per order with something sold, up to the last complete day: what makes an order unlike others.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['order_id'],
+    meta={
+        'entity': 'order',
+        'entity_column': 'order_id',
+        'touched_also': [
+            "select order_id from {{ ref('fct_order_items') }} where order_date > {{ last_day_built('order_date') }}",
+        ],
+        'untracked': {'int_store_clock': 'the orders of days that are over since are among the touched ones'},
+    },
+) }}
+
 with
 
 items as (
@@ -8,6 +22,7 @@ items as (
         is_countable
         and measure = 'sale'
         and order_date <= {{ as_of_date() }}
+        and {{ is_touched('order_id') }}
 
 ),
 

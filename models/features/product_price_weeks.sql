@@ -6,6 +6,28 @@
 -- Lines of `price_small_quantity` units and more are left out: their price
 -- follows the quantity instead of the quantity following the price. Nobody is known about anonymous buyers, who
 -- may be another trade at other prices, so the two groups are never in one row.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['product_key', 'store_id', 'buyer_group', 'week_start_date'],
+    meta={
+        'entity': 'week',
+        'entity_column': 'week_start_date',
+        'touched_also': [
+            'select {{ dbt.date_trunc("week", "cast(days.entity_id as date)") }} from {{ touched("day") }} as days',
+            'select {{ dbt.date_trunc("week", "order_date") }} from {{ ref("fct_order_items") }}'
+            ' where order_id in {{ touched("order") }}',
+            'select {{ dbt.date_trunc("week", "order_date") }} from {{ ref("fct_order_items") }}'
+            ' where product_key in {{ touched("sku_group") }}',
+            'select {{ dbt.date_trunc("week", "order_date") }} from {{ ref("fct_order_items") }}'
+            ' where customer_key in {{ touched("customer_kind") }}',
+            'select {{ dbt.date_trunc("week", "order_date") }} from {{ ref("fct_order_items") }}'
+            ' where order_date > {{ last_day_built("week_end_date") }}',
+        ],
+        'untracked': {'int_store_clock': 'the weeks that are over since are among the touched ones'},
+    },
+) }}
+
 with
 
 items as (
@@ -19,6 +41,7 @@ items as (
         and quantity > 0
         and quantity < {{ var('price_small_quantity', 12) }}
         and gross_sales_amount > 0
+        and {{ is_touched("cast(" ~ dbt.date_trunc('week', 'order_date') ~ " as date)") }}
 
 ),
 

@@ -77,12 +77,11 @@ entries as (
 
 ),
 
-money as (
+-- by month first, in one reading: quarters and years are sums of months
+month_money as (
 
-    {% for grain in grains -%}
     select
-        '{{ grain }}' as period_grain,
-        cast({{ dbt.date_trunc(grain, 'event_date') }} as date) as period_start_date,
+        cast({{ dbt.date_trunc('month', 'event_date') }} as date) as month_start_date,
         sum(amount) as total_sales_amount,
         sum(case when entry_type in ('sale', 'discount', 'return') then amount else 0 end) as net_sales_amount,
         {% for kind in ['new', 'returning', 'unknown'] -%}
@@ -92,11 +91,41 @@ money as (
         ) as {{ kind }}_net_sales_amount{{ ',' if not loop.last }}
         {% endfor -%}
     from entries
-    group by cast({{ dbt.date_trunc(grain, 'event_date') }} as date)
+    group by cast({{ dbt.date_trunc('month', 'event_date') }} as date)
+
+),
+
+money as (
+
+    {% for grain in grains -%}
+    select
+        '{{ grain }}' as period_grain,
+        cast({{ dbt.date_trunc(grain, 'month_start_date') }} as date) as period_start_date,
+        {% for kind in ['', 'new_', 'returning_', 'unknown_'] -%}
+        sum({{ kind }}total_sales_amount) as {{ kind }}total_sales_amount,
+        sum({{ kind }}net_sales_amount) as {{ kind }}net_sales_amount{{ ',' if not loop.last }}
+        {% endfor -%}
+    from month_money
+    group by cast({{ dbt.date_trunc(grain, 'month_start_date') }} as date)
     {% if not loop.last -%}
     union all
     {% endif %}
     {%- endfor %}
+
+),
+
+month_people as (
+
+    select
+        cast({{ dbt.date_trunc('month', 'order_date') }} as date) as month_start_date,
+        customer_key,
+        count(*) as orders,
+        max(case when is_new_customer then 1 else 0 end) as is_new,
+        -- an order with one before it, whenever that was: a person can be both in one period
+        max(case when not is_new_customer then 1 else 0 end) as is_returning
+    from orders
+    where is_new_customer is not null
+    group by cast({{ dbt.date_trunc('month', 'order_date') }} as date), customer_key
 
 ),
 
@@ -105,15 +134,13 @@ people as (
     {% for grain in grains -%}
     select
         '{{ grain }}' as period_grain,
-        cast({{ dbt.date_trunc(grain, 'order_date') }} as date) as period_start_date,
+        cast({{ dbt.date_trunc(grain, 'month_start_date') }} as date) as period_start_date,
         customer_key,
-        count(*) as orders,
-        max(case when is_new_customer then 1 else 0 end) as is_new,
-        -- an order with one before it, whenever that was: a person can be both in one period
-        max(case when not is_new_customer then 1 else 0 end) as is_returning
-    from orders
-    where is_new_customer is not null
-    group by cast({{ dbt.date_trunc(grain, 'order_date') }} as date), customer_key
+        sum(orders) as orders,
+        max(is_new) as is_new,
+        max(is_returning) as is_returning
+    from month_people
+    group by cast({{ dbt.date_trunc(grain, 'month_start_date') }} as date), customer_key
     {% if not loop.last -%}
     union all
     {% endif %}

@@ -2,6 +2,27 @@
 --
 -- Costs that belong to no single store (advertising, overheads without a store) stand under the store
 -- '(shared)', so that sums over stores are right and no store carries a made-up share.
+--
+-- Averages and the year before reach far, so it is computed as a whole; what its readers take of a day is logged.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['store_id', 'metric_date'],
+    meta={
+        'touches': {'averaged_day': 'metric_date'},
+        'narrow_touches': {
+            'day': {
+                'key': 'metric_date',
+                'by': ['store_id'],
+                'columns': [
+                    'total_sales_amount', 'net_sales_amount', 'net_profit_amount', 'demand_amount',
+                    'costed_demand_amount', 'orders', 'is_complete',
+                ],
+            },
+        },
+    },
+) }}
+
 {% set average_windows = [7, 30] %}
 
 with

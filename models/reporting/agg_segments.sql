@@ -90,7 +90,9 @@ order_days as (
         activity_date,
         cast({{ dbt.dateadd('month', -back, 'month_start_date') }} as date) as month_start_date
     from days
-    where has_order
+    where
+        has_order
+        and {{ is_touched('cast(' ~ dbt.dateadd('month', -back, 'month_start_date') ~ ' as date)') }}
     {% if not loop.last -%}
     union all
     {% endif %}

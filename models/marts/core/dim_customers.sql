@@ -6,6 +6,9 @@
     meta={
         'entity': 'customer',
         'entity_column': 'customer_key',
+        'narrow_touches': {
+            'customer_kind': {'key': 'customer_key', 'columns': ['is_anonymous']},
+        },
         'touched_also': [
             "select customer_key from {{ ref('int_customers_resolved') }} where source_id in {{ touched('user', 'stg_shop__users') }}",
             "select customer_key from {{ ref('int_orders_classified') }} where order_id in {{ touched('order', 'stg_shop__orders') }}",

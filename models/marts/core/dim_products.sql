@@ -7,6 +7,7 @@
         'touches': {'sku': ['sku', 'product_key'], 'product': ['product_key', 'product_id']},
         'narrow_touches': {
             'sku_category': {'key': 'product_key', 'columns': ['category']},
+            'sku_group': {'key': 'product_key', 'columns': ['product_id', 'category']},
             'sku_name': {
                 'key': 'product_key',
                 'columns': ['sku', 'product_id', 'product_name', 'brand', 'category', 'subcategory'],
