@@ -16,7 +16,6 @@
         'entity_column': 'metric_date',
         'untracked': {
             'orders': 'what the load changed is what staging reads and logs; a document that it left out has no day',
-            'agg_daily_metrics': 'its days are the days of the ledger and the orders, which log them',
         },
         'touched_also': [
             "select cast('1970-01-01' as date)",
