@@ -10,7 +10,7 @@
         {%- endif -%}
         {{- dbt.postgres__create_table_as(temporary, relation, sql) -}}
         {%- if model.resource_type == 'model' and not temporary -%}
-            {{- enforce_not_null(relation) -}}
+            {{- enforce_constraints(relation) -}}
         {%- endif -%}
     {%- elif not temporary -%}
         {{ hash_joins() }};
@@ -20,7 +20,7 @@
         {{ mark_documents() }};
         {% endif %}
         {{ dbt.postgres__create_table_as(temporary, relation, sql) }}
-        {{- enforce_not_null(relation) }}
+        {{- enforce_constraints(relation) }}
         {% if strategy == 'by_entity' and not has_primary_key(model) -%}
         {%- set keys = config.get('unique_key') -%}
         create unique index on {{ relation }} ({{ keys if keys is string else keys | join(', ') }});

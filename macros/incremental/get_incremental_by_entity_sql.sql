@@ -5,17 +5,25 @@
 {#-
     The temporary table holds the new rows of the touched entities. Keys of which a row came, went or
     differs are replaced and logged; the others are left alone, so that a recomputation that changes
-    nothing costs its reading and goes no further. Equal is what `except` calls equal: nulls are.
+    nothing costs its reading and goes no further. Nulls are equal. Of new rows that share a key all are
+    written where one differs: the table's unique index refuses them.
 -#}
 {% macro postgres__get_incremental_by_entity_sql(arg_dict) -%}
     {%- set target = arg_dict['target_relation'] -%}
     {%- set rows = arg_dict['temp_relation'] -%}
     {%- set keys = [arg_dict['unique_key']] if arg_dict['unique_key'] is string else arg_dict['unique_key'] -%}
     {%- set key = keys | join(', ') -%}
-    {%- set columns = arg_dict['dest_columns'] | map(attribute='quoted') | join(', ') -%}
+    {%- set names = arg_dict['dest_columns'] | map(attribute='quoted') | list -%}
+    {%- set columns = names | join(', ') -%}
     {%- set entity_column = (config.get('meta') or {}).get('entity_column') -%}
     {%- set state = load_result('touched_state')['response'] | string -%}
     {%- set pairs = touched_columns(config) -%}
+    {%- set old_values = [] -%}
+    {%- set new_values = [] -%}
+    {%- for name in names -%}
+        {%- do old_values.append('old_rows.' ~ name) -%}
+        {%- do new_values.append('new_rows.' ~ name) -%}
+    {%- endfor -%}
     {%- if not keys -%}
         {{ exceptions.raise_compiler_error("incremental_strategy by_entity needs unique_key: the columns of the grain") }}
     {%- endif -%}
@@ -29,24 +37,25 @@
     {%- if state == 'none' -%}
         select 'nothing was touched'
     {%- else -%}
-        analyze {{ rows }};
+        analyze {{ rows }} ({{ key }});
 
         create temporary table changed_rows on commit drop as
-        (
+        select sides.*
+        from (
             {{ old_rows }}
-            except all
-            select {{ columns }}
-            from {{ rows }}
-        )
-        union all
-        (
-            select {{ columns }}
-            from {{ rows }}
-            except all
-            {{ old_rows }}
-        );
+        ) as old_rows
+        full join {{ rows }} as new_rows
+            on {% for name in keys %}{{ 'and ' if not loop.first }}old_rows.{{ name }} = new_rows.{{ name }} {% endfor %}
+        cross join lateral (
+            select {{ old_values | join(', ') }}
+            where old_rows.{{ keys[0] }} is not null
+            union all
+            select {{ new_values | join(', ') }}
+            where new_rows.{{ keys[0] }} is not null
+        ) as sides
+        where ({{ old_values | join(', ') }}) is distinct from ({{ new_values | join(', ') }});
 
-        analyze changed_rows;
+        analyze changed_rows ({{ key }});
 
         {% if pairs -%}
         {{ log_touches('changed_rows', pairs) }};

@@ -6,9 +6,10 @@
     {%- set scope = test_scope(relation) -%}
     {%- set parts = [] -%}
     {#- a part for each condition, that may find its rows by an index: a row that meets two comes twice -#}
-    {%- for condition in scope['conditions'] or [config.get('where')] -%}
-        {%- set conditions = [condition, config.get('where')] | unique | select | map('string') -%}
-        {%- do parts.append('select * from ' ~ relation ~ ' where (' ~ conditions | join(') and (') ~ ')') -%}
+    {%- for condition in scope['conditions'] or ['true'] -%}
+        {%- do parts.append(
+            'select * from ' ~ relation ~ ' where (' ~ condition ~ ') and (' ~ (config.get('where') or 'true') ~ ')'
+        ) -%}
     {%- endfor -%}
     {%- if scope['conditions'] or config.get('where') -%}
         {{- return('(' ~ parts | join(' union all ') ~ ') dbt_subquery ' ~ scope['note']) -}}

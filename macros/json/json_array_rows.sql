@@ -19,8 +19,8 @@
         -- read (and decompressed) once a document: offset 0 keeps the planner from inlining it
         select {{ 'coalesce(' ~ lists | join(', ') ~ ')' if lists | length > 1 else lists[0] }} as elements offset 0
     ) as list
-    -- incremental: a document without elements stays, as the marker that deletes its old rows
-    {{ 'left' if is_incremental() else 'inner' }} join lateral (
+    -- an increment by documents: one without elements stays, as the marker that deletes its old rows
+    {{ 'left' if is_incremental() and config.get('incremental_strategy') == 'by_document' else 'inner' }} join lateral (
         select
             entry.element_position,
             cast(null as text) as element_key,

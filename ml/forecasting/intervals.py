@@ -40,9 +40,7 @@ QUANTILES = 200  # of the scatter: more change no bound by a percent
 # promised coverage counts as much as this many days of seen coverage: fewer follow the last season,
 # more hardly learn; 90 and 120 were tried on Online Retail II, and 120 came nearer to the promise
 PRIOR_DAYS = 120
-WEEKDAY_PRIOR_DAYS = (
-    30  # a weekday is taken to be like the others until so many days of it were seen
-)
+WEEKDAY_PRIOR_DAYS = 30  # seen of all weekdays, as weight against the days seen of one
 MIN_TOTALS = 4
 TOTAL_WINDOWS = (365, 180, 90, 30)
 

@@ -84,24 +84,30 @@ class _Known:
     last_year: sparse.csr_array
 
 
-def candidates(known: Taste, part: Scores, shared: _Known | None = None) -> Candidates:
-    """The candidates of a chunk of customers."""
+def candidates(
+    known: Taste, part: Scores, shared: _Known | None = None, most: int | None = None
+) -> Candidates:
+    """The candidates of a chunk of customers; of each the `most` best by decayed frequency."""
     shared = shared or shared_features(known)
     is_candidate = _top(np.where(part.seen, part.decay, -1), OWN_CANDIDATES) & part.seen
     for model in (part.neighbours, part.popularity):
         fresh = np.where(part.seen, -np.inf, model)
         is_candidate |= _top(fresh, NEW_CANDIDATES)
     row, item = np.nonzero(is_candidate)
+    place = _rank(part.decay, row, item)
+    if most is not None:
+        best = place < most
+        row, item, place = row[best], item[best], place[best]
     who = part.customers[row]
     return Candidates(
         customers=part.customers,
-        sizes=is_candidate.sum(axis=1),
+        sizes=np.bincount(row, minlength=len(part.customers)),
         item=item.astype(np.int32),
         features=np.column_stack(
             [
                 _pair_features(known, who, item),
                 shared.last_year[part.customers].toarray()[row, item],
-                _rank(part.decay, row, item),
+                place,
                 part.tifu[row, item],
                 part.neighbours[row, item],
                 shared.customer[who],
@@ -156,13 +162,12 @@ class Lessons:
         shared = shared_features(known)
         sizes, features, labels, first = [], [], [], 0
         for part in scores(known, customers):
-            found = candidates(known, part, shared)
+            found = candidates(known, part, shared, LEARNED_CANDIDATES)
             row = np.repeat(np.arange(len(part.customers)), found.sizes)
             taken = bought[first : first + len(part.customers)].toarray()
-            best = found.features[:, FEATURES.index("frequency_rank")] < LEARNED_CANDIDATES
-            sizes.append(np.bincount(row[best], minlength=len(part.customers)))
-            features.append(found.features[best])
-            labels.append(taken[row[best], found.item[best]])
+            sizes.append(found.sizes)
+            features.append(found.features)
+            labels.append(taken[row, found.item])
             first += len(part.customers)
         return Lesson(np.concatenate(sizes), np.vstack(features), np.concatenate(labels))
 

@@ -17,14 +17,13 @@
         'entity': 'day',
         'entity_column': 'metric_date',
         'touched_also': [
-            "select order_date from {{ ref('fct_orders') }} where order_id in {{ touched('order') }}",
-            "select event_date from {{ ref('fct_sales_ledger') }} where order_id in {{ touched('order') }}",
+            "select order_date from {{ ref('fct_orders') }} where order_id in {{ touched('order') }} or " ~ is_segmented_anew,
+            "select event_date from {{ ref('fct_sales_ledger') }} where order_id in {{ touched('order') }} or "
+            ~ is_segmented_anew,
             "select entries.event_date from {{ ref('fct_sales_ledger') }} as entries"
             " inner join {{ ref('fct_order_items') }} as items on entries.order_id = items.order_id"
             " where items.product_key in {{ touched('sku_category') }}",
             "select order_date from {{ ref('fct_order_items') }} where product_key in {{ touched('sku_category') }}",
-            "select order_date from {{ ref('fct_orders') }} where " ~ is_segmented_anew,
-            "select event_date from {{ ref('fct_sales_ledger') }} where " ~ is_segmented_anew,
         ],
     },
 ) }}

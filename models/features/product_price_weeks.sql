@@ -16,13 +16,8 @@
         'touched_also': [
             'select {{ dbt.date_trunc("week", "cast(days.entity_id as date)") }} from {{ touched("day") }} as days',
             'select {{ dbt.date_trunc("week", "order_date") }} from {{ ref("fct_order_items") }}'
-            ' where order_id in {{ touched("order") }}',
-            'select {{ dbt.date_trunc("week", "order_date") }} from {{ ref("fct_order_items") }}'
-            ' where product_key in {{ touched("sku_group") }}',
-            'select {{ dbt.date_trunc("week", "order_date") }} from {{ ref("fct_order_items") }}'
-            ' where customer_key in {{ touched("customer_kind") }}',
-            'select {{ dbt.date_trunc("week", "order_date") }} from {{ ref("fct_order_items") }}'
-            ' where order_date > {{ last_day_built("week_end_date") }}',
+            ' where order_id in {{ touched("order") }} or product_key in {{ touched("sku_group") }}'
+            ' or customer_key in {{ touched("customer_kind") }} or order_date > {{ last_day_built("week_end_date") }}',
         ],
         'untracked': {'int_store_clock': 'the weeks that are over since are among the touched ones'},
     },

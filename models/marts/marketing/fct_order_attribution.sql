@@ -76,38 +76,25 @@ shared as (
 
 ),
 
+-- a column for each model: there is one row per touch until the last step but one
 credited as (
 
-    {% for model in attribution_models() %}
     select
-        order_id,
-        touch_key,
-        '{{ model }}' as attribution_model,
-        touch_position,
-        {% if model == 'first' -%}
-        case when touch_position = 1 then 1.0 else 0 end as credit
-        {%- elif model == 'last' -%}
-        case when touch_position = touch_count then 1.0 else 0 end as credit
-        {%- elif model == 'last_non_direct' -%}
-        case when non_direct_rank = 1 then 1.0 else 0 end as credit
-        {%- elif model == 'linear' -%}
-        1.0 / touch_count as credit
-        {%- elif model == 'time_decay' -%}
-        decay_weight / decay_weights as credit
-        {%- elif model == 'position' -%}
+        shared.*,
+        case when touch_position = 1 then 1.0 else 0 end as first_credit,
+        case when touch_position = touch_count then 1.0 else 0 end as last_credit,
+        case when non_direct_rank = 1 then 1.0 else 0 end as last_non_direct_credit,
+        1.0 / touch_count as linear_credit,
+        decay_weight / decay_weights as time_decay_credit,
         case
             when touch_count = 1 then 1.0
             when touch_count = 2 then 0.5
             when touch_position in (1, touch_count) then 0.4
             else 0.2 / (touch_count - 2)
-        end as credit
-        {%- elif model == 'markov' -%}
+        end as position_credit,
         -- where no channel of the path was ever missed, all touches are alike
-        case when markov_weights > 0 then markov_weight / markov_weights else 1.0 / touch_count end as credit
-        {%- endif %}
+        case when markov_weights > 0 then markov_weight / markov_weights else 1.0 / touch_count end as markov_credit
     from shared
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
 
 ),
 
@@ -115,48 +102,66 @@ rounded as (
 
     select
         order_id,
+        customer_key,
         touch_key,
-        attribution_model,
+        touch_type,
+        campaign_id,
+        marketing_channel,
         touch_position,
-        round(cast(credit as numeric(20, 12)), 6) as credit
+        touch_count,
+        {% for model in attribution_models() -%}
+        round(cast({{ model }}_credit as numeric(20, 12)), 6) as {{ model }}_credit,
+        {% endfor -%}
+        order_date,
+        touched_at
     from credited
 
 ),
 
-earning as (
+-- the last touch that earns anything by a model
+closed as (
 
     select
         *,
-        row_number() over (
-            partition by order_id, attribution_model
-            order by touch_position desc nulls last
-        ) as rank_from_last,
-        sum(credit) over (partition by order_id, attribution_model) as credits
+        {% for model in attribution_models() -%}
+        sum({{ model }}_credit) over (partition by order_id) as {{ model }}_credits,
+        max(case when {{ model }}_credit > 0 then touch_position end) over (partition by order_id)
+        = touch_position as is_last_{{ model }}{{ ',' if not loop.last }}
+        {% endfor %}
     from rounded
-    where credit > 0
 
 ),
 
 exact as (
 
+    {% for model in attribution_models() %}
     select
         order_id,
+        customer_key,
         touch_key,
-        attribution_model,
-        rank_from_last,
-        case when rank_from_last = 1 then 1 - (credits - credit) else credit end as credit
-    from earning
+        touch_type,
+        campaign_id,
+        marketing_channel,
+        touch_position,
+        touch_count,
+        '{{ model }}' as attribution_model,
+        case
+            when is_last_{{ model }} then 1 - ({{ model }}_credits - {{ model }}_credit) else {{ model }}_credit
+        end as credit,
+        is_last_{{ model }} as is_last,
+        order_date,
+        touched_at
+    from closed
+    where {{ model }}_credit > 0
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 
 ),
 
 shares as (
 
     select
-        exact.order_id,
-        exact.touch_key,
-        exact.attribution_model,
-        exact.rank_from_last,
-        exact.credit,
+        exact.*,
         {% for amount in amounts -%}
         orders.{{ amount }} as order_{{ amount }},
         round(orders.{{ amount }} * exact.credit, 4) as {{ amount }},
@@ -168,52 +173,80 @@ shares as (
 
 ),
 
+-- most orders and models have one touch that earns, and nothing to round
 settled as (
 
     select
         order_id,
+        customer_key,
         touch_key,
+        touch_type,
+        campaign_id,
+        marketing_channel,
+        touch_position,
+        touch_count,
+        attribution_model,
+        credit,
+        {% for amount in amounts -%}
+        order_{{ amount }} as {{ amount }},
+        {% endfor -%}
+        is_new_customer,
+        order_date,
+        touched_at
+    from shares
+    where credit = 1
+
+    union all
+
+    select
+        order_id,
+        customer_key,
+        touch_key,
+        touch_type,
+        campaign_id,
+        marketing_channel,
+        touch_position,
+        touch_count,
         attribution_model,
         credit,
         {% for amount in amounts -%}
         case
-            when rank_from_last = 1
+            when is_last
                 then order_{{ amount }}
                 - (sum({{ amount }}) over (partition by order_id, attribution_model) - {{ amount }})
             else {{ amount }}
         end as {{ amount }},
         {% endfor -%}
-        is_new_customer
+        is_new_customer,
+        order_date,
+        touched_at
     from shares
+    where credit < 1
 
 ),
 
 final as (
 
     select
-        {{ surrogate_key(['settled.order_id', 'settled.touch_key', 'settled.attribution_model']) }} as attribution_key,
-        settled.order_id,
-        settled.touch_key,
-        settled.attribution_model,
-        paths.customer_key,
-        paths.touch_type,
-        paths.campaign_id,
-        paths.marketing_channel,
+        {{ surrogate_key(['order_id', 'touch_key', 'attribution_model']) }} as attribution_key,
+        order_id,
+        touch_key,
+        attribution_model,
+        customer_key,
+        touch_type,
+        campaign_id,
+        marketing_channel,
         {{ attribution_window_days() }} as window_days,
-        paths.touch_position,
-        paths.touch_count,
-        cast(settled.credit as numeric(9, 6)) as credit,
+        touch_position,
+        touch_count,
+        cast(credit as numeric(9, 6)) as credit,
         {% for amount in amounts -%}
-        cast(settled.{{ amount }} as {{ type_money() }}) as {{ amount }},
+        cast({{ amount }} as {{ type_money() }}) as {{ amount }},
         {% endfor -%}
-        settled.is_new_customer,
-        paths.order_date,
-        paths.touched_at
+        is_new_customer,
+        order_date,
+        touched_at
     from settled
-    inner join paths
-        on
-            settled.order_id = paths.order_id
-            and settled.touch_key = paths.touch_key
 
 )
 
