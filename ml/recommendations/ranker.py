@@ -23,8 +23,8 @@ AHEAD_DAYS = 90  # of last year, ahead of today: what the season brings within t
 OWN_CANDIDATES = 100  # of a customer's items, the best by decayed frequency
 NEW_CANDIDATES = 15  # of each simple model, among items new to the customer
 DAYS, DAYS_APART = 9, 30  # days to learn from
-MAX_DAY_CUSTOMERS = 600  # to learn from
-LEARNED_CANDIDATES = 40  # of each, the best by decayed frequency: the others hardly reach the top
+MAX_DAY_CUSTOMERS = 1200  # to learn from
+LEARNED_CANDIDATES = 30  # of each, the best by decayed frequency: the others hardly reach the top
 MIN_TRAIN_CUSTOMERS = 300  # fewer teach the trees nothing that the simple models don't know
 ROUNDS = 80
 PARAMETERS = {
@@ -121,6 +121,9 @@ def candidates(
 class Lesson:
     """Candidates of one day, and which of them were in the next baskets.
 
+    Customers whose next basket held none of their candidates say nothing of the order, and are
+    left out.
+
     Attributes:
         sizes: candidates of each customer.
         features: shape (candidates, FEATURES), float32.
@@ -164,10 +167,11 @@ class Lessons:
         for part in scores(known, customers):
             found = candidates(known, part, shared, LEARNED_CANDIDATES)
             row = np.repeat(np.arange(len(part.customers)), found.sizes)
-            taken = bought[first : first + len(part.customers)].toarray()
-            sizes.append(found.sizes)
-            features.append(found.features)
-            labels.append(taken[row, found.item])
+            taken = bought[first : first + len(part.customers)].toarray()[row, found.item]
+            is_telling = np.bincount(row, taken, len(part.customers)) > 0
+            sizes.append(found.sizes[is_telling])
+            features.append(found.features[is_telling[row]])
+            labels.append(taken[is_telling[row]])
             first += len(part.customers)
         return Lesson(np.concatenate(sizes), np.vstack(features), np.concatenate(labels))
 
@@ -182,7 +186,7 @@ def fit(lessons: Lessons, today: int) -> lightgbm.Booster | None:
         today: last day that may be learned from; days since 1970.
 
     Returns:
-        The ranker; None where fewer than `MIN_TRAIN_CUSTOMERS` bought again.
+        The ranker; None where fewer than `MIN_TRAIN_CUSTOMERS` bought a candidate.
     """
     days = (today - lessons.horizon - DAYS_APART * step for step in range(DAYS))
     learned = [lesson for day in days if (lesson := lessons.of(day)) is not None]
