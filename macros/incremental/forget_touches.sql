@@ -9,15 +9,22 @@
         {%- do names.append("'" ~ node.name ~ "'") -%}
     {%- endfor -%}
     {%- set tests = ["''"] -%}
+    {%- set unmarked = ["''"] -%}
     {%- for node in graph.nodes.values() if node.resource_type == 'test' -%}
         {%- do tests.append("'" ~ node.unique_id ~ "'") -%}
+        {%- if node.test_metadata and node.test_metadata.name in ('unique', 'unique_grain') -%}
+            {%- do unmarked.append("'" ~ node.unique_id ~ "'") -%}
+        {%- endif -%}
     {%- endfor -%}
     -- a model that is no more waits for nothing
     delete from {{ touch_log('built') }}
     where model not in ({{ names | join(', ') }});
 
     delete from {{ touch_log('tested') }}
-    where test not in ({{ tests | join(', ') }});
+    where
+        test not in ({{ tests | join(', ') }})
+        -- these marks stand still: an older version of the project left them
+        or (test in ({{ unmarked | join(', ') }}) and model not like '%@%');
 
     delete from {{ touch_log('touched') }} as touched
     where not exists (

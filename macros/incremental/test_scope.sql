@@ -12,21 +12,28 @@
         {{- return({'conditions': [] if due['is_due'] else ['false'], 'note': due['note'] if due['is_due'] else ''}) -}}
     {%- endif -%}
     {%- set tested = graph.nodes.get(model.attached_node) -%}
-    {%- if not tested or not is_tracked(tested) or relation | string != tested.relation_name -%}
+    {%- set test_name = model.test_metadata.name -%}
+    {%- set arguments = model.test_metadata.kwargs -%}
+    {%- if not tested or relation | string != tested.relation_name -%}
+        {{- return(everything) -}}
+    {%- endif -%}
+    {%- if test_name in ('unique', 'unique_grain') -%}
+        {#- a unique index proves it for every row, in each build; without one only all rows can -#}
+        {%- set columns = arguments.get('columns') or [arguments.get('column_name')] -%}
+        {%- set is_proven = var('test_scope', 'touched') != 'all'
+            and is_unique_by_index(relation, columns, test_name == 'unique_grain') -%}
+        {{- return({'conditions': ['false'] if is_proven else [], 'note': ''}) -}}
+    {%- endif -%}
+    {%- if not is_tracked(tested) -%}
         {{- return(everything) -}}
     {%- endif -%}
     {%- set states = test_states() -%}
     {%- set own = states[tested.name] -%}
-    {%- set test_name = model.test_metadata.name -%}
-    {%- set arguments = model.test_metadata.kwargs -%}
     {%- set pairs = touched_columns(tested.config) -%}
-    {%- set keys = unique_columns(tested) -%}
     {%- set is_by_row = test_name in (
-            'not_null', 'accepted_values', 'accepted_range', 'expression_is_true', 'not_null_where',
-            'relationships', 'relationships_where'
-        )
-        or (test_name == 'unique_grain' and arguments.get('columns') | sort in keys)
-        or (test_name == 'unique' and [arguments.get('column_name')] in keys) -%}
+        'not_null', 'accepted_values', 'accepted_range', 'expression_is_true', 'not_null_where',
+        'relationships', 'relationships_where'
+    ) -%}
     {%- set rows = [] -%}
     {%- set unknown = [] -%}
     {%- if own['is_all'] or not is_by_row -%}

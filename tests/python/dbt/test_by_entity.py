@@ -74,6 +74,8 @@ version: 2
 models:
   - name: orders
     columns:
+      - name: order_id
+        data_tests: [unique]
       - name: customer
         data_tests:
           - not_null
@@ -300,6 +302,16 @@ def test_a_build_tests_what_was_written_since_the_tests_passed(chain: Chain) -> 
     chain.dbt("build", "--vars", "test_scope: all", success=False)
     chain.dbt("build")
     chain.dbt("test", success=False)
+
+
+def test_a_unique_index_is_asked_instead_of_the_rows(chain: Chain) -> None:
+    chain.dbt("test", "--select", "unique_orders_order_id")
+    compiled = next((chain.folder / "target/compiled").rglob("unique_orders_order_id.sql"))
+    assert "where (false)" in compiled.read_text()
+    [(index,)] = chain.rows("select indexname from pg_indexes where tablename = 'orders'")
+    chain.rows(f"drop index marts.{index}")
+    chain.rows("insert into marts.orders select * from marts.orders where order_id = 'a'")
+    chain.dbt("test", "--select", "unique_orders_order_id", success=False)
 
 
 def test_a_test_that_failed_fails_until_it_is_mended(chain: Chain) -> None:
