@@ -20,28 +20,35 @@
 ) }}
 
 {% set measures = [
-    ('discount_amount', "-sum(case when entry_type = 'discount' then amount else 0 end)"),
-    ('returns_amount', "-sum(case when entry_type = 'return' then amount else 0 end)"),
-    ('net_sales_amount', "sum(case when entry_type in ('sale', 'discount', 'return') then amount else 0 end)"),
-    ('shipping_amount', "sum(case when entry_type = 'shipping' then amount else 0 end)"),
-    ('tax_amount', "sum(case when entry_type = 'tax' then amount else 0 end)"),
-    ('total_sales_amount', "sum(case when entry_type in ('sale', 'discount', 'return', 'shipping', 'tax') then amount else 0 end)"),
-    ('cogs_amount', "-sum(case when entry_type in ('cogs', 'cogs_return') then amount else 0 end)"),
-    ('gross_profit_amount', "sum(case when entry_type in ('sale', 'discount', 'return', 'cogs', 'cogs_return') then amount else 0 end)"),
-    ('variable_cost_amount', "-sum(case when entry_type in (" ~ variable_cost_entries() ~ ") then amount else 0 end)"),
-    ('cm2_amount', "sum(case when entry_type not in ('tax', 'gift_card') then amount else 0 end)"),
-    ('returned_units', "-sum(case when entry_type = 'return' then quantity else 0 end)"),
+    ('discount_amount', "-sum(case when entry_type = 'discount' then amount end)"),
+    ('returns_amount', "-sum(case when entry_type = 'return' then amount end)"),
+    ('net_sales_amount', "sum(case when entry_type in ('sale', 'discount', 'return') then amount end)"),
+    ('shipping_amount', "sum(case when entry_type = 'shipping' then amount end)"),
+    ('tax_amount', "sum(case when entry_type = 'tax' then amount end)"),
+    ('total_sales_amount', "sum(case when entry_type in ('sale', 'discount', 'return', 'shipping', 'tax') then amount end)"),
+    ('cogs_amount', "-sum(case when entry_type in ('cogs', 'cogs_return') then amount end)"),
+    ('gross_profit_amount', "sum(case when entry_type in ('sale', 'discount', 'return', 'cogs', 'cogs_return') then amount end)"),
+    ('variable_cost_amount', "-sum(case when entry_type in (" ~ variable_cost_entries() ~ ") then amount end)"),
+    ('cm2_amount', "sum(case when entry_type not in ('tax', 'gift_card') then amount end)"),
+    ('returned_units', "-sum(case when entry_type = 'return' then quantity end)"),
 ] %}
 {% set dimensions = [
     'store_id', 'country_code', 'category', 'sales_channel', 'marketing_channel', 'device', 'payment_method',
     'customer_type',
 ] %}
-{% set event_only = ['gross_sales_amount', 'units'] %}
+{% set order_dimensions = dimensions | reject('equalto', 'category') | list %}
+{% set qualified = [] %}
+{% for name in dimensions -%}
+    {% do qualified.append(('summed.' if name == 'category' else 'order_groups.') ~ name) %}
+{%- endfor %}
+{% set event_only = [
+    ('gross_sales_amount', "sum(case when entry_type = 'sale' then amount end)"),
+    ('units', "sum(case when entry_type = 'sale' then quantity end)"),
+] %}
 {% set counted = [
     'demand_amount', 'costed_demand_amount', 'order_lines', 'orders', 'new_customers', 'placed_orders',
     'cancelled_orders',
 ] %}
-{% set bases = [('', 'event_date'), ('order_basis_', 'order_date')] %}
 
 with
 
@@ -145,135 +152,126 @@ described_orders as (
 
 ),
 
+-- orders alike in all dimensions are one group: a number sorts faster than seven texts
+grouped_orders as (
+
+    select
+        *,
+        dense_rank() over (
+            order by
+                {% for name in order_dimensions -%}
+                {{ name }} asc nulls last{{ ',' if not loop.last }}
+                {% endfor %}
+        ) as order_group
+    from described_orders
+
+),
+
+order_groups as (
+
+    select distinct
+        order_group,
+        {% for name in order_dimensions -%}
+        {{ name }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from grouped_orders
+
+),
+
 entries as (
 
     select
-        ledger.order_id,
+        grouped_orders.order_group,
+        case when ledger.order_item_key is null then '(order)' else products.category end as category,
         ledger.entry_type,
         ledger.amount,
         ledger.quantity,
-        case when ledger.order_item_key is null then '(order)' else products.category end as category,
         ledger.event_date,
         ledger.order_date
     from ledger
+    inner join grouped_orders
+        on ledger.order_id = grouped_orders.order_id
     left join products
         on ledger.product_key = products.product_key
 
 ),
 
--- summed up before the order is described: there are several entries a line
-money as (
-
-    {% for prefix, day in bases -%}
-    select
-        order_id,
-        category,
-        {{ day }} as sales_date,
-        {% for base_prefix, base_day in bases -%}
-        {% for name, expression in measures -%}
-        {{ expression if base_prefix == prefix else 0 }} as {{ base_prefix }}{{ name }},
-        {% endfor -%}
-        {% endfor -%}
-        {% if prefix == '' -%}
-        sum(case when entry_type = 'sale' then amount else 0 end) as gross_sales_amount,
-        sum(case when entry_type = 'sale' then quantity else 0 end) as units
-        {%- else -%}
-        0 as gross_sales_amount,
-        0 as units
-        {%- endif %}
-    from entries
-    where {{ is_touched(day) }}
-    group by order_id, category, {{ day }}
-    {% if not loop.last %}
-    union all
-
-    {% endif -%}
-    {% endfor %}
-
-),
-
-line_counts as (
-
-    select
-        items.order_id,
-        products.category,
-        sum(items.gross_sales_amount - items.discount_amount) as demand_amount,
-        sum(
-            case when items.unit_cost_amount is not null then items.gross_sales_amount - items.discount_amount else 0 end
-        ) as costed_demand_amount,
-        count(*) as order_lines,
-        items.order_date as sales_date
-    from items
-    left join products
-        on items.product_key = products.product_key
-    group by items.order_id, products.category, items.order_date
-
-),
-
+-- an entry stands here twice, on its own day and on its order's
 parts as (
 
     select
-        order_id,
+        order_group,
         category,
-        sales_date,
-        {% for prefix, day in bases -%}
-        {% for name, expression in measures -%}
-        {{ prefix }}{{ name }},
-        {% endfor -%}
-        {% endfor -%}
-        {% for name in event_only -%}
-        {{ name }},
-        {% endfor -%}
+        event_date as sales_date,
+        entry_type as event_type,
+        cast(null as {{ dbt.type_string() }}) as order_type,
+        amount,
+        quantity,
         {% for name in counted -%}
-        0 as {{ name }}{{ ',' if not loop.last }}
+        cast(null as {{ dbt.type_numeric() }}) as {{ name }}{{ ',' if not loop.last }}
         {% endfor %}
-    from money
+    from entries
+    where {{ is_touched('event_date') }}
 
     union all
 
     select
-        order_id,
+        order_group,
         category,
-        sales_date,
-        {% for prefix, day in bases -%}
-        {% for name, expression in measures -%}
-        0 as {{ prefix }}{{ name }},
-        {% endfor -%}
-        {% endfor -%}
-        {% for name in event_only -%}
-        0 as {{ name }},
-        {% endfor -%}
-        demand_amount,
-        costed_demand_amount,
-        order_lines,
-        0 as orders,
-        0 as new_customers,
-        0 as placed_orders,
-        0 as cancelled_orders
-    from line_counts
+        order_date as sales_date,
+        cast(null as {{ dbt.type_string() }}) as event_type,
+        entry_type as order_type,
+        amount,
+        quantity,
+        {% for name in counted -%}
+        cast(null as {{ dbt.type_numeric() }}) as {{ name }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from entries
+    where {{ is_touched('order_date') }}
 
     union all
 
     select
-        order_id,
+        grouped_orders.order_group,
+        products.category,
+        items.order_date as sales_date,
+        cast(null as {{ dbt.type_string() }}) as event_type,
+        cast(null as {{ dbt.type_string() }}) as order_type,
+        cast(null as {{ dbt.type_numeric() }}) as amount,
+        cast(null as {{ dbt.type_numeric() }}) as quantity,
+        items.gross_sales_amount - items.discount_amount as demand_amount,
+        case
+            when items.unit_cost_amount is not null then items.gross_sales_amount - items.discount_amount
+        end as costed_demand_amount,
+        1 as order_lines,
+        cast(null as {{ dbt.type_numeric() }}) as orders,
+        cast(null as {{ dbt.type_numeric() }}) as new_customers,
+        cast(null as {{ dbt.type_numeric() }}) as placed_orders,
+        cast(null as {{ dbt.type_numeric() }}) as cancelled_orders
+    from items
+    inner join grouped_orders
+        on items.order_id = grouped_orders.order_id
+    left join products
+        on items.product_key = products.product_key
+
+    union all
+
+    select
+        order_group,
         '(order)' as category,
         order_date as sales_date,
-        {% for prefix, day in bases -%}
-        {% for name, expression in measures -%}
-        0 as {{ prefix }}{{ name }},
-        {% endfor -%}
-        {% endfor -%}
-        {% for name in event_only -%}
-        0 as {{ name }},
-        {% endfor -%}
-        0 as demand_amount,
-        0 as costed_demand_amount,
-        0 as order_lines,
-        case when is_countable then 1 else 0 end as orders,
-        case when is_countable and customer_type = 'new' then 1 else 0 end as new_customers,
-        case when is_placed then 1 else 0 end as placed_orders,
-        case when is_placed and is_cancelled then 1 else 0 end as cancelled_orders
-    from described_orders
+        cast(null as {{ dbt.type_string() }}) as event_type,
+        cast(null as {{ dbt.type_string() }}) as order_type,
+        cast(null as {{ dbt.type_numeric() }}) as amount,
+        cast(null as {{ dbt.type_numeric() }}) as quantity,
+        cast(null as {{ dbt.type_numeric() }}) as demand_amount,
+        cast(null as {{ dbt.type_numeric() }}) as costed_demand_amount,
+        cast(null as {{ dbt.type_numeric() }}) as order_lines,
+        case when is_countable then 1 end as orders,
+        case when is_countable and customer_type = 'new' then 1 end as new_customers,
+        case when is_placed then 1 end as placed_orders,
+        case when is_placed and is_cancelled then 1 end as cancelled_orders
+    from grouped_orders
     where
         (is_countable or is_placed)
         and {{ is_touched('order_date') }}
@@ -283,54 +281,49 @@ parts as (
 summed as (
 
     select
-        parts.sales_date,
-        {% for name in dimensions -%}
-        {{ 'parts' if name == 'category' else 'described_orders' }}.{{ name }},
-        {% endfor -%}
-        {% for prefix, day in bases -%}
+        sales_date,
+        order_group,
+        category,
         {% for name, expression in measures -%}
-        sum(parts.{{ prefix }}{{ name }}) as {{ prefix }}{{ name }},
+        {{ expression | replace('entry_type', 'event_type') }} as {{ name }},
         {% endfor -%}
+        {% for name, expression in measures -%}
+        {{ expression | replace('entry_type', 'order_type') }} as order_basis_{{ name }},
         {% endfor -%}
-        {% for name in event_only + counted -%}
-        sum(parts.{{ name }}) as {{ name }}{{ ',' if not loop.last }}
+        {% for name, expression in event_only -%}
+        {{ expression | replace('entry_type', 'event_type') }} as {{ name }},
+        {% endfor -%}
+        {% for name in counted -%}
+        sum({{ name }}) as {{ name }}{{ ',' if not loop.last }}
         {% endfor %}
     from parts
-    inner join described_orders
-        on parts.order_id = described_orders.order_id
-    group by
-        parts.sales_date,
-        {% for name in dimensions -%}
-        {{ 'parts' if name == 'category' else 'described_orders' }}.{{ name }}{{ ',' if not loop.last }}
-        {% endfor %}
+    group by sales_date, order_group, category
 
 ),
 
 final as (
 
     select
-        {{ surrogate_key(['sales_date'] + dimensions) }} as cube_key,
-        {% for name in dimensions -%}
+        {{ surrogate_key(['summed.sales_date'] + qualified) }} as cube_key,
+        {% for name in qualified -%}
         {{ name }},
         {% endfor -%}
-        {% for name in ['gross_sales_amount'] -%}
-        cast({{ name }} as {{ type_money() }}) as {{ name }},
-        {% endfor -%}
-        {% for prefix, day in bases -%}
+        cast(coalesce(summed.gross_sales_amount, 0) as {{ type_money() }}) as gross_sales_amount,
+        {% for prefix in ['', 'order_basis_'] -%}
         {% for name, expression in measures -%}
-        cast({{ prefix }}{{ name }} as {{ type_money() }}) as {{ prefix }}{{ name }},
+        cast(coalesce(summed.{{ prefix }}{{ name }}, 0) as {{ type_money() }}) as {{ prefix }}{{ name }},
         {% endfor -%}
         {% endfor -%}
-        cast(demand_amount as {{ type_money() }}) as demand_amount,
-        cast(costed_demand_amount as {{ type_money() }}) as costed_demand_amount,
-        cast(units as {{ type_money() }}) as units,
-        cast(order_lines as {{ dbt.type_int() }}) as order_lines,
-        cast(orders as {{ dbt.type_int() }}) as orders,
-        cast(new_customers as {{ dbt.type_int() }}) as new_customers,
-        cast(placed_orders as {{ dbt.type_int() }}) as placed_orders,
-        cast(cancelled_orders as {{ dbt.type_int() }}) as cancelled_orders,
-        sales_date
+        cast(coalesce(summed.demand_amount, 0) as {{ type_money() }}) as demand_amount,
+        cast(coalesce(summed.costed_demand_amount, 0) as {{ type_money() }}) as costed_demand_amount,
+        cast(coalesce(summed.units, 0) as {{ type_money() }}) as units,
+        {% for name in ['order_lines', 'orders', 'new_customers', 'placed_orders', 'cancelled_orders'] -%}
+        cast(coalesce(summed.{{ name }}, 0) as {{ dbt.type_int() }}) as {{ name }},
+        {% endfor -%}
+        summed.sales_date
     from summed
+    inner join order_groups
+        on summed.order_group = order_groups.order_group
 
 )
 

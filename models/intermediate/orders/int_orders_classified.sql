@@ -167,6 +167,34 @@ dated as (
 
 ),
 
+-- of each day once, since a search among rates is dear
+needed_rates as (
+
+    select distinct
+        currency,
+        order_date
+    from dated
+    where
+        currency <> {{ store_currency() }}
+        and (order_fx_rate is null or order_fx_rate <= 0)
+
+),
+
+day_rates as (
+
+    select
+        needed_rates.currency,
+        needed_rates.order_date,
+        rates.rate_to_store_currency
+    from needed_rates
+    inner join rates
+        on
+            needed_rates.currency = rates.currency
+            and needed_rates.order_date >= rates.valid_from
+            and (needed_rates.order_date < rates.valid_until or rates.valid_until is null)
+
+),
+
 converted as (
 
     select
@@ -175,22 +203,21 @@ converted as (
         case
             when dated.currency = {{ store_currency() }} then 1
             when dated.order_fx_rate > 0 then dated.order_fx_rate
-            else rates.rate_to_store_currency
+            else day_rates.rate_to_store_currency
         end as fx_rate,
         case
             when dated.currency = {{ store_currency() }} then 'store_currency'
             when dated.order_fx_rate > 0 then 'order'
-            when rates.rate_to_store_currency is not null then 'exchange_rates'
+            when day_rates.rate_to_store_currency is not null then 'exchange_rates'
             else 'missing'
         end as fx_source
     from dated
     left join currencies
         on dated.currency = currencies.currency_code
-    left join rates
+    left join day_rates
         on
-            dated.currency = rates.currency
-            and dated.order_date >= rates.valid_from
-            and (dated.order_date < rates.valid_until or rates.valid_until is null)
+            dated.currency = day_rates.currency
+            and dated.order_date = day_rates.order_date
 
 ),
 
