@@ -9,9 +9,6 @@
             {{- hash_joins() }};
         {%- endif -%}
         {{- dbt.postgres__create_table_as(temporary, relation, sql) -}}
-        {%- if model.resource_type == 'model' and not temporary -%}
-            {{- enforce_constraints(relation) -}}
-        {%- endif -%}
     {%- elif not temporary -%}
         {{ hash_joins() }};
         {%- if strategy == 'by_entity' %}
@@ -20,7 +17,6 @@
         {{ mark_documents() }};
         {% endif %}
         {{ dbt.postgres__create_table_as(temporary, relation, sql) }}
-        {{- enforce_constraints(relation) }}
         {% if strategy == 'by_entity' and not has_primary_key(model) -%}
         {%- set keys = config.get('unique_key') -%}
         create unique index on {{ relation }} ({{ keys if keys is string else keys | join(', ') }});
