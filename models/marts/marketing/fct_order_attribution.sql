@@ -149,6 +149,7 @@ exact as (
             when is_last_{{ model }} then 1 - ({{ model }}_credits - {{ model }}_credit) else {{ model }}_credit
         end as credit,
         is_last_{{ model }} as is_last,
+        {{ model }}_credit = {{ model }}_credits as is_only,
         order_date,
         touched_at
     from closed
@@ -173,9 +174,10 @@ shares as (
 
 ),
 
--- most orders and models have one touch that earns, and nothing to round
+-- most orders and models have one touch that earns, which takes everything and need not be sorted
 settled as (
 
+    {% for is_only in [true, false] -%}
     select
         order_id,
         customer_key,
@@ -188,40 +190,24 @@ settled as (
         attribution_model,
         credit,
         {% for amount in amounts -%}
+        {% if is_only -%}
         order_{{ amount }} as {{ amount }},
-        {% endfor -%}
-        is_new_customer,
-        order_date,
-        touched_at
-    from shares
-    where credit = 1
-
-    union all
-
-    select
-        order_id,
-        customer_key,
-        touch_key,
-        touch_type,
-        campaign_id,
-        marketing_channel,
-        touch_position,
-        touch_count,
-        attribution_model,
-        credit,
-        {% for amount in amounts -%}
+        {% else -%}
         case
             when is_last
                 then order_{{ amount }}
                 - (sum({{ amount }}) over (partition by order_id, attribution_model) - {{ amount }})
             else {{ amount }}
         end as {{ amount }},
+        {% endif -%}
         {% endfor -%}
         is_new_customer,
         order_date,
         touched_at
     from shares
-    where credit < 1
+    where {{ '' if is_only else 'not ' }}is_only
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
 
 ),
 
