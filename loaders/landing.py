@@ -1,8 +1,8 @@
 """Puts encoded documents into `raw`: one transaction holds the rows, their counts and the state.
 
 Two ways lead in. Many rows come by way of a shadow table (`loaders.shadow`) that holds them as raw
-does. Few are staged in a temporary table as text, so that only what really changed is parsed to
-jsonb. Both are merged: a row whose hash is unchanged is not touched.
+does. Few are staged in a temporary table: parsed to jsonb on arrival where all of them are likely
+to have changed, else as bytes. Both are merged: a row whose hash is unchanged is not touched.
 
 `_loaded_at` is one time per batch, taken after the collection's lock is held and always later than
 that of the batch before. Whoever reads "newer than what I have" per collection misses nothing,
@@ -25,6 +25,7 @@ from psycopg import sql
 
 from loaders import books, odd
 from loaders.books import Counts, Reading, Result, State
+from loaders.documents import binary
 from loaders.documents.encoding import Slice
 from loaders.erasure import apply as erasure
 from loaders.errors import LoadInProgressError
@@ -36,10 +37,13 @@ __all__ = ["Batch", "Counts", "Reading", "Result", "State", "Tally", "fill", "la
 
 LOCK_PATIENCE_SECONDS = 3.0  # what Postgres may take to notice that a killed loader is gone
 STAGE = sql.Identifier("pg_temp", "ledgerline_stage")
+_PARSED = sql.SQL("arrived.doc")
+# what is sent to a column of jsonb has a byte before the JSON
+_UNPARSED = sql.SQL("convert_from(substr(arrived.doc, 2), 'UTF8')::jsonb")
 
 # temporary tables of a batch: name -> columns
 _TEMPORARY = {
-    "stage": "_id text, _source_ts timestamptz, _doc_hash text, _types text, doc text",
+    "stage": "_id text, _source_ts timestamptz, _doc_hash text, _types text, doc {doc}",
     "odd": odd.COLUMNS,
     "seen": "_id text, _doc_hash text, key bytea",
     "differing": None,
@@ -55,6 +59,8 @@ class Batch:
 
     Attributes:
         last: state that the previous batch left, or None before the first.
+        parses: documents are parsed as they are staged, while the next ones are still read; one
+            that Postgres can't hold ends the batch then (`odd.UNSTORABLE`).
         tally: what was read so far.
     """
 
@@ -66,6 +72,7 @@ class Batch:
     started_at: datetime
     loaded_at: datetime
     last: State | None
+    parses: bool = False
     counts: Counts = field(default_factory=Counts)
     tally: Tally = field(default_factory=Tally)
 
@@ -96,7 +103,8 @@ class Batch:
     def merge(self, again: Slices, *, seen: sql.Identifier | None = None) -> None:
         """Take over what was staged: insert the new, update what changed.
 
-        A document whose JSON turns out to be none that jsonb takes is quarantined instead.
+        A document whose JSON turns out to be none that jsonb takes is quarantined instead, unless
+        the batch `parses`.
 
         Args:
             again: called for the staged documents once more, when one must be quarantined.
@@ -112,13 +120,14 @@ class Batch:
             """
         )
         self.run("analyze pg_temp.ledgerline_stage (_id)")
+        doc = _PARSED if self.parses else _UNPARSED
         try:
             with self.conn.transaction():
-                self._upsert(STAGE)
+                self._upsert(STAGE, doc)
         except odd.UNSTORABLE:
-            if not self._quarantine_unstorable(again):
+            if self.parses or not self._quarantine_unstorable(again):
                 raise
-            self._upsert(STAGE)
+            self._upsert(STAGE, doc)
         if seen is not None:
             self._mark_unseen(seen)
         odd.keep(self, arrived=STAGE, seen=seen)
@@ -140,7 +149,7 @@ class Batch:
             arrived = self.table
         else:
             arrived = shadow.table
-            self._upsert(arrived)
+            self._upsert(arrived, _PARSED)
             if is_complete:
                 self._mark_unseen(arrived)
         odd.keep(self, arrived=arrived, seen=arrived if is_complete else None)
@@ -176,7 +185,7 @@ class Batch:
             seen=seen,
         )
 
-    def _upsert(self, arrived: sql.Identifier) -> None:
+    def _upsert(self, arrived: sql.Identifier, doc: sql.SQL) -> None:
         revived = 0
         if self.last is None or self.last.deleted_count != 0 or self.counts.deleted:
             # counted first: afterwards it can't be told any more
@@ -192,7 +201,7 @@ class Batch:
             """
             with updated as (
                 update {table} as raw
-                set doc = arrived.doc::jsonb, _types = arrived._types,
+                set doc = {doc}, _types = arrived._types,
                     _source_ts = arrived._source_ts, _loaded_at = {at}, _batch_id = {batch},
                     _deleted_at = null, _doc_hash = arrived._doc_hash
                 from {arrived} as arrived
@@ -202,7 +211,7 @@ class Batch:
             ),
             inserted as (
                 insert into {table} (_id, doc, _types, _source_ts, _loaded_at, _batch_id, _doc_hash)
-                select _id, doc::jsonb, _types, _source_ts, {at}, {batch}, _doc_hash
+                select _id, {doc}, _types, _source_ts, {at}, {batch}, _doc_hash
                 from {arrived} as arrived
                 where not exists (select from updated where updated._id = arrived._id)
                     and not exists (select from {table} as raw where raw._id = arrived._id)
@@ -212,6 +221,7 @@ class Batch:
                 (select count(*) from {arrived})
             """,
             arrived=arrived,
+            doc=doc,
         ).fetchone()
         assert row is not None
         updated, inserted, rows = row
@@ -274,13 +284,17 @@ class Batch:
 
     def make_temporary(self, kind: str) -> None:
         """Make one of the batch's temporary tables if it isn't there."""
+        columns = (_TEMPORARY[kind] or "").format(doc="jsonb" if self.parses else "bytea")
         self.conn.execute(
             sql.SQL("create temporary table if not exists {} ({}) on commit drop").format(
-                sql.Identifier(f"ledgerline_{kind}"), sql.SQL(_TEMPORARY[kind] or "")
+                sql.Identifier(f"ledgerline_{kind}"), sql.SQL(columns)
             )
         )
-        if kind == "stage":  # it lives for seconds: compressing it would be wasted
-            self.run("alter table {stage} alter doc set storage external", stage=STAGE)
+        if kind == "stage":  # it lives for seconds: compressing or studying it would be wasted
+            self.run(
+                "alter table {stage} alter doc set storage external, alter _id set statistics 1",
+                stage=STAGE,
+            )
 
     def copy(self, target: sql.Identifier, slices: Iterable[Slice]) -> None:
         """COPY slices into a table of theirs, the odd ones into the temporary one; tally them."""
@@ -297,23 +311,33 @@ def copy_slices(
     odd_rows: IO[bytes],
 ) -> None:
     """COPY slices into `target`, add them to the tally, and write odd ones to the file."""
-    statement = sql.SQL("copy {} from stdin with (format text, null '')").format(target)
+    statement = sql.SQL("copy {} from stdin with (format binary)").format(target)
     with conn.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(binary.HEADER)
         for part in slices:
             copy.write(part.rows)  # a slice at a time, so that Postgres never waits for more
             if part.odd:
                 odd_rows.write(part.odd)
             tally.add(part)
+        copy.write(binary.TRAILER)
 
 
 @contextmanager
 def open_batch(
-    conn: psycopg.Connection, collection: str, mode: str, run_id: uuid.UUID | None = None
+    conn: psycopg.Connection,
+    collection: str,
+    mode: str,
+    run_id: uuid.UUID | None = None,
+    *,
+    parses: bool = False,
 ) -> Iterator[Batch]:
     """Begin a transaction that holds the collection's lock; it commits when the block ends well.
 
     The raw table must exist (`schema.ensure`). Inside of a caller's transaction it is a part of
     that one.
+
+    Args:
+        parses: as in `Batch`.
 
     Raises:
         LoadInProgressError: another loader has the lock.
@@ -344,6 +368,7 @@ def open_batch(
             started_at=started_at,
             loaded_at=loaded_at,
             last=last,
+            parses=parses,
         )
         # the caller's transaction may go on with another collection
         for kind in _TEMPORARY:

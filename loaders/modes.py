@@ -41,7 +41,7 @@ from tenacity import (
     wait_exponential,
 )
 
-from loaders import landing, parallel, sweep
+from loaders import landing, odd, parallel, sweep
 from loaders.books import Reading, days_of
 from loaders.connections import describe_mongodb, open_mongodb, open_postgres, readable_errors
 from loaders.documents import encoding
@@ -290,12 +290,21 @@ class Loader:
             snapshot = Snapshot(self.conn, source, self.job.run_id, self.observer)
             result = snapshot.load(mode)
         else:
-            load = self._sweep if mode is Mode.SWEEP else self._incremental
-            with landing.open_batch(self.conn, source.name, mode, self.job.run_id) as batch:
-                result = load(batch, source)
+            try:
+                result = self._merge(source, mode, parses=True)
+            except odd.UNSTORABLE:
+                # once more, with what Postgres can't hold set aside
+                result = self._merge(source, mode, parses=False)
         self.observer.end(result)
         _tell(result)
         return result
+
+    def _merge(self, source: Source, mode: Mode, *, parses: bool) -> Result:
+        load = self._sweep if mode is Mode.SWEEP else self._incremental
+        with landing.open_batch(
+            self.conn, source.name, mode, self.job.run_id, parses=parses
+        ) as batch:
+            return load(batch, source)
 
     def _is_new(self, collection: str) -> bool:
         """True for a collection that was never loaded, or of which raw has nothing."""

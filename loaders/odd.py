@@ -115,7 +115,7 @@ def take_unstorable(conn: psycopg.Connection) -> dict[str, tuple[str, str, int]]
         begin
             for staged in select _id, doc from pg_temp.ledgerline_stage loop
                 begin
-                    perform staged.doc::jsonb;
+                    perform convert_from(substr(staged.doc, 2), 'UTF8')::jsonb;
                 exception when others then
                     insert into pg_temp.ledgerline_unstorable values (staged._id, sqlerrm);
                 end;

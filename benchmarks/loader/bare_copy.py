@@ -14,18 +14,19 @@ from pathlib import Path
 
 import psycopg
 
-from loaders.documents import encoding
+from loaders.documents import binary, encoding
 from loaders.settings import Settings
 
 BLOCK = 256 * 1024  # bytes
 
 
 def write_rows(file: Path, batches: Iterable[bytes]) -> None:
-    """Encode BSON documents to the rows that the loader would COPY."""
+    """Encode BSON documents to the rows that the loader would COPY, as text."""
     with file.open("wb") as stream:
         for batch in batches:
             for documents in encoding.cut(batch):
-                stream.write(encoding.encode(documents).rows)
+                rows = binary.fields_of(encoding.encode(documents).rows)
+                stream.writelines(map(binary.document_as_text, rows))
 
 
 def copy_rows(conn: psycopg.Connection, file: Path) -> None:

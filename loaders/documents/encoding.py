@@ -1,4 +1,4 @@
-r"""BSON documents to rows in Postgres' COPY text format. Pure: no server, no clock.
+"""BSON documents to rows in Postgres' COPY binary format. Pure: no server, no clock.
 
 Most documents are written by `transcoder` in C; one that this passes on, in Python, if it is of a
 shape that was met before (`shapes`); any other is read to the letter (`exact`). They go through in
@@ -65,7 +65,7 @@ from bson.errors import BSONError
 from bson.int64 import Int64
 from bson.objectid import ObjectId
 
-from loaders.documents import decimals, exact, transcoder
+from loaders.documents import binary, decimals, exact, transcoder
 from loaders.documents.exact import EPOCH
 from loaders.documents.shapes import Shapes
 from loaders.documents.transcoder import CANONICAL, CLOCK, FLAGS, STRICT, Rows, Write
@@ -96,7 +96,8 @@ class Slice:
     """Some whole documents, encoded.
 
     Attributes:
-        rows: COPY text rows of (_id, _source_ts, _doc_hash, _types, doc); an empty field is null.
+        rows: COPY binary rows of (_id, _source_ts, _doc_hash, _types, doc) without header and
+            trailer; `doc` as jsonb is sent, a byte before its text.
         count: documents in `rows`.
         read: documents read, rejected ones included.
         size: BSON bytes read.
@@ -188,15 +189,14 @@ def identify(documents: Sequence[bytes]) -> Slice:
     rows, unusable = [], []
     for document in documents:
         if document[4:9] == _OBJECT_ID_FIRST:
-            rows.append(f"{document[9:21].hex()}\t{hash_of(document)}\t\n")
+            rows.append(binary.row(document[9:21].hex().encode(), hash_of(document).encode(), None))
             continue
         identity = identity_of(document)
         if identity.startswith(tuple(_UNUSABLE)):
             unusable.append(document)
             continue
-        key = key_of(document) or b""
-        rows.append(f"{identity}\t{hash_of(document)}\t\\x{key.hex()}\n")
-    result.rows, result.count = "".join(rows).encode().replace(b"\\", b"\\\\"), len(rows)
+        rows.append(binary.row(identity.encode(), hash_of(document).encode(), key_of(document)))
+    result.rows, result.count = b"".join(rows), len(rows)
     if unusable:
         rejected = encode_exactly(unusable)
         result.odd, result.rejected = rejected.odd, rejected.rejected
@@ -333,8 +333,8 @@ def _encode(originals: Sequence[bytes], write: Write, shapes: Shapes) -> Slice:
                 if one.doc:
                     made = transcoder.row_of(one.doc, one.clock, identity, digest, one.types)
             if made is not None:
-                written, stamp, milliseconds = made
-                found = {stamp[:10]: (1, int(digest[:15], 16))}
+                written, day, milliseconds = made
+                found = {day: (1, int(digest[:15], 16))}
                 newest = None if milliseconds is None else (milliseconds, at)
         rows.append(written)
         for day, (count, hashes) in found.items():

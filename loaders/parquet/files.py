@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
+from loaders.documents import binary
 from loaders.documents.encoding import Slice
 from loaders.errors import UserError
 from loaders.tally import Days
@@ -60,7 +61,7 @@ QUARANTINE = pa.schema(
 QUARANTINE_FOLDER = "_quarantine"
 RELEASED = "released"
 
-# `Slice.rows`; fields of `Slice.odd`
+# fields of `Slice.rows` and `Slice.odd`
 _ROWS = {"_id": pa.string(), "_source_ts": _STAMP, "_doc_hash": pa.string()}
 _ROWS |= {"_types": pa.string(), "doc": pa.string()}
 ODD = {"_id": pa.string(), "kind": pa.string(), "reason": pa.string(), "_doc_hash": pa.string()}
@@ -71,7 +72,7 @@ _EPOCH = date(1970, 1, 1)
 
 
 def table_of(rows: bytes, columns: dict[str, pa.DataType]) -> pa.Table:
-    """COPY text rows as columns; an empty field is null."""
+    """Rows in Postgres' COPY text format as columns; an empty field is null."""
     return csv.read_csv(
         pa.BufferReader(rows),
         read_options=csv.ReadOptions(
@@ -176,7 +177,7 @@ class BatchFiles:
     def add(self, part: Slice) -> None:
         """Write a slice's rows and odd documents."""
         if part.rows:
-            self._text.append(part.rows)
+            self._text += map(binary.document_as_text, binary.fields_of(part.rows))
             self._text_bytes += len(part.rows)
             if self._text_bytes >= PARSE_BYTES:
                 self._parse()

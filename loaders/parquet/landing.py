@@ -36,7 +36,7 @@ from pymongo.database import Database
 
 from loaders.books import Counts, Result
 from loaders.connections import open_mongodb, readable_errors
-from loaders.documents import encoding
+from loaders.documents import binary, encoding
 from loaders.documents.encoding import Slice
 from loaders.errors import UserError
 from loaders.modes import EARLIEST, OVERLAP, SWEEP_EVERY, Mode, Observer
@@ -462,9 +462,11 @@ class _Changes(_Work):
 
 def _rows(part: Slice) -> Iterator[tuple[str, str, str]]:
     """(_id, day, hash) of a slice's rows."""
-    for row in part.rows.splitlines() if part.rows else ():
-        name, stamp, digest, _ = row.split(b"\t", 3)
-        yield name.replace(b"\\\\", b"\\").decode(), stamp[:10].decode(), digest.decode()
+    for identity, source_ts, digest, *_ in binary.fields_of(part.rows):
+        assert identity is not None
+        assert digest is not None
+        day = binary.moment(source_ts).date().isoformat() if source_ts else ""
+        yield identity.decode(), day, digest.decode()
 
 
 def _rejected(part: Slice) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from bson.objectid import ObjectId
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from loaders.documents import encoding
+from loaders.documents import binary, encoding
 from loaders.documents.decoding import decode
 from tests.python.loaders.bson_values import documents, odd_values, plain_values
 from tests.python.loaders.raw_bson import content, element, raw_object
@@ -42,8 +42,8 @@ def store(warehouse) -> Iterator[Store]:
 
     def put(rows: bytes) -> list[Row]:
         conn.execute("truncate stored")
-        with conn.cursor().copy("copy stored from stdin with (format text, null '')") as copy:
-            copy.write(rows)
+        with conn.cursor().copy("copy stored from stdin with (format binary)") as copy:
+            copy.write(binary.HEADER + rows + binary.TRAILER)
         found = conn.execute("select _id, _types, doc::text from stored order by ctid")
         return [Row(*row) for row in found]
 
