@@ -24,8 +24,8 @@ from ml.forecasting import calendar
 
 METRICS = ("revenue_amount", "orders", "order_lines", "units")
 # watched one by one, of the total: what is wrong with one of them moves no other
-ALONE = ("average_order_value", "unit_price", "cancelled_orders", "sessions", "tracked_purchases")
-TRACKED = ("sessions", "tracked_purchases")  # by the web tracker, which may have come late
+TRACKED = ("sessions", "tagged_sessions", "tracked_purchases")  # the web tracker may be young
+ALONE = ("average_order_value", "unit_price", "cancelled_orders", *TRACKED)
 FEW = 3.0  # cancellations of a day: fewer are chance
 BUDGET = 0.01  # share of days with a false alarm: one in a hundred
 NEWEST_DAYS = 7  # judged by the days before only; a week later they have a future

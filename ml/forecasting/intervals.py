@@ -143,7 +143,7 @@ class Intervals:
         # an origin with less than a year behind it errs in ways that a year would have spared it
         used = mature if len(mature) >= MIN_ERRORS else errors
         by_weekday = _scatter_by_weekday(used)
-        used = used.assign(error=used["error"] / by_weekday[used["target_date"].dt.weekday])
+        used = used.assign(error=used["error"] / by_weekday[used["target_date"].dt.day_of_week])
         spreads, widths = {}, {}
         for band in BANDS:
             inside = used["days_ahead"].between(*band).to_numpy()
@@ -173,7 +173,7 @@ class Intervals:
             inner = float(widths[min(np.searchsorted(weights, confidence), len(widths) - 1)])
             inside = (days_ahead >= band[0]) & (days_ahead <= band[1])
             for bound, share in ((lower, (1 - inner) / 2), (upper, (1 + inner) / 2)):
-                error = spread.quantile(share) * self.by_weekday[days.weekday[inside]]
+                error = spread.quantile(share) * self.by_weekday[days.day_of_week[inside]]
                 bound[inside] = self.scale.apply(forecast[inside], level, error)
         return np.minimum(lower, forecast), np.maximum(upper, forecast)
 
@@ -203,7 +203,7 @@ def walk(
     error, ahead_of = rows["error"].to_numpy(), rows["days_ahead"].to_numpy()
     forecast_of, level_of = rows["forecast"].to_numpy(), rows["level"].to_numpy()
     days_of = pd.DatetimeIndex(rows["target_date"])
-    weekday_of = days_of.weekday.to_numpy()
+    weekday_of = days_of.day_of_week.to_numpy()
     for origin, at in rows.groupby("origin", sort=True).indices.items():
         known = (rows["target_date"] <= origin).to_numpy()
         intervals = Intervals.learn(rows[known].assign(rank=rank[known]), scale)
@@ -257,7 +257,7 @@ def _scatter_by_weekday(errors: pd.DataFrame) -> np.ndarray:
     if not days.mean() > 0:
         return np.ones(7)
     share = days / days.mean()
-    by_weekday = share.groupby(share.index.weekday)
+    by_weekday = share.groupby(share.index.day_of_week)
     total = by_weekday.sum().reindex(range(7), fill_value=0)
     seen = by_weekday.size().reindex(range(7), fill_value=0)
     return np.sqrt((total + WEEKDAY_PRIOR_DAYS) / (seen + WEEKDAY_PRIOR_DAYS)).to_numpy()

@@ -36,6 +36,7 @@ sessions as (
     select
         session_date,
         count(*) as sessions,
+        count(case when channel_rule = 'utm' then 1 end) as tagged_sessions,
         sum(purchases) as tracked_purchases
     from {{ ref('fct_sessions') }}
     where
@@ -71,6 +72,7 @@ stacked as (
         totals.units,
         totals.cancelled_orders,
         sessions.sessions,
+        sessions.tagged_sessions,
         sessions.tracked_purchases,
         totals.sales_date
     from totals
@@ -87,6 +89,7 @@ stacked as (
         sum(units) as units,
         sum(cancelled_orders) as cancelled_orders,
         null as sessions,
+        null as tagged_sessions,
         null as tracked_purchases,
         sales_date
     from cube
@@ -109,6 +112,7 @@ final as (
         cast(units as {{ dbt.type_int() }}) as units,
         cast(cancelled_orders as {{ dbt.type_int() }}) as cancelled_orders,
         cast(sessions as {{ dbt.type_int() }}) as sessions,
+        cast(tagged_sessions as {{ dbt.type_int() }}) as tagged_sessions,
         cast(tracked_purchases as {{ dbt.type_int() }}) as tracked_purchases,
         sales_date as metric_date
     from stacked

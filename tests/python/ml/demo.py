@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from itertools import pairwise
 
@@ -221,3 +222,62 @@ def _monday(dates: pd.Series) -> pd.Series:
 
 def _day(days: np.ndarray) -> pd.DatetimeIndex:
     return pd.to_datetime(np.asarray(days), unit="D")
+
+
+def daily_metrics(seed: int) -> pd.DataFrame:
+    """Rows of `features.daily_metrics`: the shop in total, and by payment method."""
+    world, _, sessions = _world(seed)
+    shop, p = demo(seed), world.plan
+    lines = shop.lines.assign(
+        method=np.array(plan.METHODS, dtype=object)[p.method[shop.lines["order"]]]
+    )
+    orders = np.arange(p.past)
+    cancelled = orders[np.isin(p.outcome[: p.past], [plan.CANCELLED_UNPAID, plan.CANCELLED_PAID])]
+    lost = pd.DataFrame(
+        {
+            "date": _day(p.placed[cancelled] // DAY),
+            "method": np.array(plan.METHODS, dtype=object)[p.method[cancelled]],
+        }
+    )
+    people = [doc for doc in sessions if len(doc["events"]) < 60]  # bots look at sixty pages
+    visits = pd.DataFrame(
+        {
+            "date": pd.to_datetime([doc["started_at"] for doc in people], utc=True)
+            .tz_localize(None)
+            .normalize(),
+            "tagged": [bool(doc["utm"]) for doc in people],
+            "bought": [
+                any(event["type"] == "purchase" for event in doc["events"]) for doc in people
+            ],
+        }
+    )
+    visits = visits.groupby("date").agg(
+        sessions=("bought", "size"),
+        tagged_sessions=("tagged", "sum"),
+        tracked_purchases=("bought", "sum"),
+    )
+    total = _sums(lines, lost, ["date"]).join(visits).assign(dimension="total", member="all")
+    parts = _sums(lines, lost, ["date", "method"]).reset_index("method")
+    parts = parts.rename(columns={"method": "member"}).assign(dimension="payment_method")
+    return pd.concat([total, parts]).rename_axis("metric_date").reset_index()
+
+
+def _sums(lines: pd.DataFrame, lost: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """What was sold and cancelled by these keys."""
+    sold = lines.groupby(keys).agg(
+        revenue_amount=("net", "sum"),
+        orders=("order", "nunique"),
+        order_lines=("order", "size"),
+        units=("quantity", "sum"),
+    )
+    return sold.assign(cancelled_orders=lost.groupby(keys).size()).fillna({"cancelled_orders": 0})
+
+
+def planted_days(seed: int) -> dict[str, date]:
+    """Days of the planted anomalies that a day's sales or sessions show; the first, if several."""
+    world, _, _ = _world(seed)
+    days = {
+        "payment_outage": world.plan.outage_day,
+        "tracking_break": world.profile.end_day - 160,
+    }
+    return {name: _day(np.array([day]))[0].date() for name, day in days.items()}

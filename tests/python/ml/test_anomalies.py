@@ -30,6 +30,7 @@ def shop(seed: int = 1, days: int = DAYS) -> pd.DataFrame:
         member="all",
         cancelled_orders=random.poisson(6, n),
         sessions=np.round(2000 * np.exp(level + random.normal(0, 0.1, n))),
+        tagged_sessions=np.round(1400 * np.exp(level + random.normal(0, 0.1, n))),
         tracked_purchases=np.round(50 * np.exp(level + random.normal(0, 0.1, n))),
     )
 
@@ -41,7 +42,7 @@ def cut(frame: pd.DataFrame, shares: dict[str, float], dimension: str = "country
     for member, share in shares.items():
         noise = np.exp(random.normal(0, 0.1, (len(frame), 1)))
         part = frame.assign(dimension=dimension, member=member, sessions=np.nan)
-        part = part.assign(tracked_purchases=np.nan)
+        part = part.assign(tagged_sessions=np.nan, tracked_purchases=np.nan)
         part[COLUMNS] = np.round(frame[COLUMNS] * share * noise)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
@@ -104,7 +105,12 @@ def test_an_outage_of_one_payment_method_is_found_there() -> None:
 
 @pytest.mark.parametrize(
     ("metric", "value"),
-    [("sessions", 0.0), ("tracked_purchases", 1.0), ("cancelled_orders", 60.0)],
+    [
+        ("sessions", 0.0),
+        ("tagged_sessions", 0.0),
+        ("tracked_purchases", 1.0),
+        ("cancelled_orders", 60.0),
+    ],
 )
 def test_what_is_watched_alone_is_found_alone(metric: str, value: float) -> None:
     frame = shop()

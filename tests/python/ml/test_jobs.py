@@ -37,7 +37,7 @@ create table features.product_price_weeks (
 create table features.daily_metrics (
     dimension text, member text, revenue_amount numeric(20, 4), orders integer,
     order_lines integer, units integer, cancelled_orders integer, sessions integer,
-    tracked_purchases integer, metric_date date);
+    tagged_sessions integer, tracked_purchases integer, metric_date date);
 create table features.order_facts (
     order_id text, customer_key text, demand_amount numeric(20, 4),
     gross_sales_amount numeric(20, 4), discount_amount numeric(20, 4), units integer,
