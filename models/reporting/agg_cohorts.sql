@@ -40,65 +40,53 @@ aged as (
         {% for grain in grains -%}
         cast({{ all_grains[grain].age }} as {{ dbt.type_int() }}) as {{ grain }}_k,
         {% endfor -%}
-        order_seq = max(order_seq) over (partition by customer_key) as is_last
+        max(order_seq) over (partition by customer_key) as last_order_seq
     from orders
 
 ),
 
--- what a person did in one period of their own
+-- Everybody is counted once in each period of their own: by the first order in it. So orders can be
+-- added up, and need not be gathered by person before.
+counted as (
+
+    select
+        *,
+        {% for grain in grains -%}
+        case
+            when {{ grain }}_k = lag({{ grain }}_k) over (partition by customer_key order by order_seq asc) then 0 else 1
+        end as is_first_in_{{ grain }},
+        {% endfor -%}
+        case when order_seq = last_order_seq then 1 else 0 end as is_last
+    from aged
+
+),
+
 {% for grain in grains %}
-{{ grain }}_people as (
+{{ grain }}_cells as (
 
     select
         cast({{ dbt.date_trunc(grain, 'first_order_date') }} as date) as cohort_start_date,
-        customer_key,
         first_category,
         first_channel,
         first_country,
         is_first_discounted,
         {{ grain }}_k as k,
+        sum(case when order_seq = 1 then 1 else 0 end) as new_customers,
+        sum(is_first_in_{{ grain }}) as returning_customers,
+        sum(case when order_seq = 2 then 1 else 0 end) as second_order_customers,
+        sum(is_last) as last_order_customers,
         count(*) as orders,
-        count(case when order_seq > 1 then 1 end) as repeat_orders,
-        max(case when order_seq = 1 then 1 else 0 end) as is_first_period,
-        max(case when order_seq = 2 then 1 else 0 end) as is_second_order_period,
-        max(case when is_last then 1 else 0 end) as is_last_period,
+        sum(case when order_seq > 1 then 1 else 0 end) as repeat_orders,
         sum(gross_sales_amount) as gross_sales_amount,
         sum(net_sales_amount) as net_sales_amount,
         sum(gross_profit_amount) as gross_profit_amount,
         sum(cm2_amount) as cm2_amount,
         sum(demand_amount) as demand_amount,
         sum(costed_demand_amount) as costed_demand_amount
-    from aged
+    from counted
     group by
         cast({{ dbt.date_trunc(grain, 'first_order_date') }} as date),
-        customer_key, first_category, first_channel, first_country, is_first_discounted, {{ grain }}_k
-
-),
-
--- nobody is in two cohorts, so people can be added up
-{{ grain }}_cells as (
-
-    select
-        cohort_start_date,
-        first_category,
-        first_channel,
-        first_country,
-        is_first_discounted,
-        k,
-        sum(is_first_period) as new_customers,
-        count(*) as returning_customers,
-        sum(is_second_order_period) as second_order_customers,
-        sum(is_last_period) as last_order_customers,
-        sum(orders) as orders,
-        sum(repeat_orders) as repeat_orders,
-        sum(gross_sales_amount) as gross_sales_amount,
-        sum(net_sales_amount) as net_sales_amount,
-        sum(gross_profit_amount) as gross_profit_amount,
-        sum(cm2_amount) as cm2_amount,
-        sum(demand_amount) as demand_amount,
-        sum(costed_demand_amount) as costed_demand_amount
-    from {{ grain }}_people
-    group by cohort_start_date, first_category, first_channel, first_country, is_first_discounted, k
+        first_category, first_channel, first_country, is_first_discounted, {{ grain }}_k
 
 ),
 
