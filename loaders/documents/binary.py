@@ -31,9 +31,9 @@ def row(*fields: bytes | None) -> bytes:
     return b"".join(parts)
 
 
-def timestamp(moment: datetime) -> bytes:
+def timestamp(naive: datetime) -> bytes:
     """A field of type timestamptz, of a naive UTC time."""
-    return ((moment - _NAIVE_EPOCH) // _MICROSECOND).to_bytes(8, "big", signed=True)
+    return ((naive - _NAIVE_EPOCH) // _MICROSECOND).to_bytes(8, "big", signed=True)
 
 
 def moment(field: bytes) -> datetime:
@@ -63,5 +63,5 @@ def document_as_text(fields: list[bytes | None]) -> bytes:
         moment(source_ts).replace(tzinfo=None).isoformat().encode() + b"Z" if source_ts else None
     )
     document = doc and doc.removeprefix(JSONB_VERSION)
-    row = b"\t".join(field or b"" for field in (identity, stamp, digest, types, document))
-    return row.replace(b"\\", b"\\\\") + b"\n"
+    line = b"\t".join(field or b"" for field in (identity, stamp, digest, types, document))
+    return line.replace(b"\\", b"\\\\") + b"\n"

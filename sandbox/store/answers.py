@@ -14,6 +14,7 @@ from sandbox.store.exact import DAY, plain, utc
 from sandbox.store.flaws import id_text
 from sandbox.store.people import SECOND_ACCOUNT_KINDS
 from sandbox.store.plan import FLAW_CODES
+from sandbox.store.sessions import break_day
 from sandbox.store.stock import LOCATIONS
 from sandbox.store.truth import day_text
 
@@ -143,7 +144,7 @@ def model(w: World, stock: np.ndarray) -> dict[str, Any]:
         },
         "anomalies": {
             "payment_outage": day_text(w.plan.outage_day),
-            "tracking_break": [day_text(profile.end_day - 160), day_text(profile.end_day - 159)],
+            "tracking_break": [day_text(break_day(profile)), day_text(break_day(profile) + 1)],
             "duplicate_import": day_text(w.plan.import_day),
             "price_typo": {
                 "date": day_text(c.typo_day),

@@ -15,6 +15,7 @@ from sandbox.store.exact import DAY, decimal, pick, rng, utc
 from sandbox.store.flaws import Flaws
 from sandbox.store.lines import Lines
 from sandbox.store.marketing import CHANNELS, FREE_SOURCES, FREE_WEIGHTS, SOURCES
+from sandbox.store.profiles import Profile
 
 TOUCHES = [38, 22, 14, 10, 7, 4, 3, 2]
 """Journeys that end in an order: share of 1 to 8 touches."""
@@ -25,6 +26,11 @@ OS = {"desktop": ("Windows", "macOS", "Linux"), "mobile": ("iOS", "Android"), "t
 LANDING = ("/", "/sale", "/category/electronics", "/category/home", "/product", "/blog")
 _OTHERS = 1 << 34
 """Numbers of sessions that don't end in an order start here."""
+
+
+def break_day(profile: Profile) -> int:
+    """On this day and the next the tracking was broken: no purchases, no utm."""
+    return profile.end_day - 160
 
 
 class Tracker:
@@ -39,8 +45,7 @@ class Tracker:
         per_order = sum((i + 1) * w for i, w in enumerate(TOUCHES)) / sum(TOUCHES)
         rest = max(0, profile.sessions - int(profile.session_orders * per_order))
         self.browsing_per_order = rest / profile.orders
-        self.break_day = profile.end_day - 160
-        """On this day and the next the tracking was broken: no purchases, no utm."""
+        self.break_day = break_day(profile)
 
     def days(self, lines: Lines, first_day: int, last_day: int) -> None:
         """Sessions of the orders in `lines`, and of visitors who bought nothing."""

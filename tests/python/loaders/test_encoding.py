@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from loaders.documents import binary, encoding
 from loaders.documents.decimals import to_text
-from tests.python.loaders.written import in_any_order
+from tests.python.loaders.written import in_order
 
 OID = ObjectId("5f1e8a9b0c2d3e4f5a6b7c8d")
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- BSON dates decode to naive UTC
@@ -206,7 +206,7 @@ def test_fast_and_careful_path_write_the_same(many):
     for _ in range(4):  # by then their shapes are known
         part = encoding.encode(originals)
     careful = encoding.encode_exactly(originals)
-    assert in_any_order(part.rows) == in_any_order(careful.rows)
+    assert in_order(part.rows) == in_order(careful.rows)
     for name in ("hash_sum", "newest", "unclocked", "days", "size", "count"):
         assert getattr(part, name) == getattr(careful, name)
 

@@ -20,7 +20,7 @@ from sandbox.store.lines import Lines
 from sandbox.store.marketing import CHANNELS, SOURCES
 from sandbox.store.places import STORES
 from sandbox.store.profiles import profile
-from sandbox.store.sessions import Tracker
+from sandbox.store.sessions import Tracker, break_day
 from sandbox.store.stock import Movements
 
 TRUE_ELASTICITY = {category.name: category.elasticity for category in CATEGORIES}
@@ -182,11 +182,10 @@ def journeys(seed: int) -> tuple[pd.DataFrame, pd.Series]:
     _, _, sessions = _world(seed)
     people = defaultdict(list)
     for doc in sessions:
-        if len(doc["events"]) < 60:  # bots look at sixty pages
+        if not _is_bot(doc):
             at = pd.Timestamp(doc["started_at"])
             at = at.tz_localize("UTC") if at.tzinfo is None else at
-            bought = any(event["type"] == "purchase" for event in doc["events"])
-            people[doc["visitor_id"]].append((at, _channel(doc["utm"]), bought))
+            people[doc["visitor_id"]].append((at, _channel(doc["utm"]), _bought(doc)))
     steps, last = Counter(), Counter()
     for touches in people.values():
         path, before = [], None
@@ -207,6 +206,14 @@ def journeys(seed: int) -> tuple[pd.DataFrame, pd.Series]:
         columns=["from_state", "to_state", "transitions"],
     )
     return table, pd.Series(last)
+
+
+def _is_bot(session: Document) -> bool:
+    return len(session["events"]) >= 60  # they look at sixty pages
+
+
+def _bought(session: Document) -> bool:
+    return any(event["type"] == "purchase" for event in session["events"])
 
 
 def _channel(utm: Document) -> str:
@@ -239,16 +246,14 @@ def daily_metrics(seed: int) -> pd.DataFrame:
             "method": np.array(plan.METHODS, dtype=object)[p.method[cancelled]],
         }
     )
-    people = [doc for doc in sessions if len(doc["events"]) < 60]  # bots look at sixty pages
+    people = [doc for doc in sessions if not _is_bot(doc)]
     visits = pd.DataFrame(
         {
             "date": pd.to_datetime([doc["started_at"] for doc in people], utc=True)
             .tz_localize(None)
             .normalize(),
             "tagged": [bool(doc["utm"]) for doc in people],
-            "bought": [
-                any(event["type"] == "purchase" for event in doc["events"]) for doc in people
-            ],
+            "bought": [_bought(doc) for doc in people],
         }
     )
     visits = visits.groupby("date").agg(
@@ -278,6 +283,6 @@ def planted_days(seed: int) -> dict[str, date]:
     world, _, _ = _world(seed)
     days = {
         "payment_outage": world.plan.outage_day,
-        "tracking_break": world.profile.end_day - 160,
+        "tracking_break": break_day(world.profile),
     }
     return {name: _day(np.array([day]))[0].date() for name, day in days.items()}

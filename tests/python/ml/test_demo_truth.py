@@ -106,4 +106,5 @@ def test_the_planted_anomalies_are_found(seed):
     for day in (days["tracking_break"], days["tracking_break"] + timedelta(days=1)):
         assert (day, "tagged_sessions", "low") in alone
     by_mistake = table[~table["date"].isin([*days.values()])]
-    assert len(by_mistake) <= 1.5 * (2 + 1) * daily.BUDGET * frame["metric_date"].nunique()
+    budgets = 3 * daily.BUDGET * frame["metric_date"].nunique()
+    assert len(by_mistake) <= 1.5 * budgets
