@@ -389,10 +389,14 @@ def test_a_key_without_a_value_is_refused(chain: Chain) -> None:
 
 
 def test_two_builds_at_once_lose_nothing_and_double_nothing(chain: Chain) -> None:
-    """Each model of the second waits for the first's, then takes over what is left."""
+    """Each model of the second waits for the first's, then takes over what is left.
+
+    Views are left out: dbt itself renames theirs without a lock, which two builds at once of
+    `dbt` alone may trip over; our own commands let only one build in (`orchestration.dbt`).
+    """
     chain.rows("update shop.lines set customer = 'bob' where order_id = 'b'")
     chain.rows("insert into shop.lines values ('5', 'd', 'cy', 16)")
-    command = [sys.executable, "-m", "dbt.cli.main", "run", "--quiet"]
+    command = [sys.executable, "-m", "dbt.cli.main", "run", "--quiet", "--exclude", "people"]
     folders = ["--project-dir", ".", "--profiles-dir", os.environ["DBT_PROFILES_DIR"]]
     with psycopg.connect(**chain.settings.postgres()) as busy:
         busy.execute("lock table marts.lines in share row exclusive mode")
