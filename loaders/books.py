@@ -204,9 +204,9 @@ def _deleted_count(batch: Batch) -> int | None:
 
 def _raw_days(batch: Batch, since: datetime | None) -> Days:
     """Raw's side: rows that are live and not an older version of a quarantined document."""
-    days = days_of(batch, "{table} as rows where _deleted_at is null", since)
+    days = _days_of(batch, "{table} as rows where _deleted_at is null", since)
     # taken away afterwards: they are few, and an anti-join would hold all rows in memory
-    older = days_of(
+    older = _days_of(
         batch,
         """
         {table} as rows inner join ops.quarantine as kept using (_id)
@@ -217,7 +217,7 @@ def _raw_days(batch: Batch, since: datetime | None) -> Days:
     return minus(days, older)
 
 
-def days_of(batch: Batch, rows: str, since: datetime | None) -> Days:
+def _days_of(batch: Batch, rows: str, since: datetime | None) -> Days:
     """Documents and hashes by day.
 
     Args:

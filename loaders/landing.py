@@ -112,13 +112,17 @@ class Batch:
                 marked deleted. None where only a part of the source was read.
         """
         # a document that was changed while it was read can arrive twice: the last one counts
-        self.run(
+        older = self.run(
             """
             delete from pg_temp.ledgerline_stage as older
             using pg_temp.ledgerline_stage as newer
             where older._id = newer._id and older.ctid < newer.ctid
+            returning coalesce(to_char(older._source_ts, 'YYYY-MM-DD'), ''),
+                left(older._doc_hash, 15)
             """
         )
+        for day, bits in older:
+            self.tally.outdate(day, int(bits, 16))
         self.run("analyze pg_temp.ledgerline_stage (_id)")
         doc = _PARSED if self.parses else _UNPARSED
         try:

@@ -42,7 +42,7 @@ from tenacity import (
 )
 
 from loaders import landing, odd, parallel, sweep
-from loaders.books import Reading, days_of
+from loaders.books import Reading
 from loaders.connections import describe_mongodb, open_mongodb, open_postgres, readable_errors
 from loaders.documents import encoding
 from loaders.documents.encoding import Slice
@@ -59,9 +59,6 @@ SWEEP_EVERY = timedelta(hours=24)
 LOOKUP_ROWS = 50_000  # ids of changed documents held in memory at once
 ATTEMPTS = 3  # of a collection whose servers come and go
 EARLIEST = datetime.min.replace(tzinfo=UTC)
-
-# what an incremental read brought, for `books.days_of`
-STAGED = "pg_temp.ledgerline_stage as rows where true"
 
 log = structlog.get_logger(__name__)
 
@@ -330,7 +327,7 @@ class Loader:
         reading = Reading(
             source_count=count,
             watermark=watermark(batch, started),
-            days=days_of(batch, STAGED, since),
+            days=batch.tally.days,
             since=since,
             now=started,
         )

@@ -55,6 +55,15 @@ def keep(batch: Batch, *, arrived: sql.Identifier, seen: sql.Identifier | None) 
         arrived: table with the `_id` of every document that the batch brought.
         seen: table with the `_id` of every document that the source has, if that is known.
     """
+    nothing = batch.run(
+        """
+        select not exists (select from pg_temp.ledgerline_odd)
+            and not exists (select from ops.quarantine where collection = {collection})
+            and not exists (select from ops.altered_documents where collection = {collection})
+        """
+    ).fetchone()
+    if nothing == (True,):
+        return
     for target in ("quarantine", "altered_documents"):
         # an earlier note goes when a version that needs none is in
         batch.run(

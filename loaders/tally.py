@@ -69,14 +69,17 @@ class Tally:
     def take_out(self, day: str, hash60: int) -> None:
         """A document that was counted as encoded was read twice."""
         self.read -= 1
+        self.outdate(day, hash60)
+
+    def outdate(self, day: str, hash60: int) -> None:
+        """A newer version was read of a document that was counted as encoded."""
         self.hash_sum -= hash60
         self.move(day, -1, -hash60)
 
     def reject(self, day: str, hash60: int) -> None:
         """A document that was counted as encoded turned out to be one that Postgres can't hold."""
         self.rejected += 1
-        self.hash_sum -= hash60
-        self.move(day, -1, -hash60)
+        self.outdate(day, hash60)
 
     def dump(self) -> str:
         """As JSON, for a load that goes on in another process."""

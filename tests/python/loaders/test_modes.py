@@ -219,6 +219,27 @@ def test_case_24_clock_in_the_future_does_not_move_the_watermark_past_now(wareho
     assert warehouse.equals(shop)
 
 
+def test_document_that_moves_while_it_is_read_arrives_twice_and_counts_once(
+    warehouse, shop, monkeypatch
+):
+    fill(shop, 20)
+    warehouse.load("orders")
+    day_after = NOON + timedelta(days=1)
+    shop.orders.update_many({"_id": {"$lt": 5}}, {"$set": {"x": 1, "updated_at": NOON}})
+    changed = Source.changed
+
+    def read_twice(source, since):
+        yield from changed(source, since)
+        shop.orders.update_one({"_id": 2}, {"$set": {"x": 2, "updated_at": day_after}})
+        yield from changed(source, since)
+
+    monkeypatch.setattr(Source, "changed", read_twice)
+    [result] = warehouse.load("orders", mode=Mode.INCREMENTAL, overlap=timedelta(days=1))
+    assert (result.counts.read, result.counts.updated) == (40, 5)
+    assert (result.days_differing, result.is_reconciled) == (0, True)
+    assert warehouse.equals(shop)
+
+
 def test_watermark_never_goes_back(warehouse, shop):
     fill(shop, 3)
     warehouse.load("orders")
