@@ -44,4 +44,11 @@
     {%- else -%}
         {{- dbt.postgres__create_table_as(temporary, relation, changed_documents_only(sql)) -}}
     {%- endif -%}
+    {%- if temporary and model.resource_type == 'model' and is_tracked(model) and holds_personal_data(model) -%}
+        {#- the target would refuse a null too, but show its row; a document without elements has no position -#}
+        {%- set position = (config.get('meta') or {}).get('element_position') %}
+        {%- for name in columns_not_null(model) if name != position %}
+        alter table {{ relation }} alter column {{ name }} set not null;
+        {%- endfor %}
+    {%- endif -%}
 {%- endmacro %}

@@ -115,8 +115,8 @@ class Chain:
         self.settings = settings
         self.manifest: Any = None
 
-    def dbt(self, command: str, *arguments: str, success: bool = True) -> None:
-        """Run dbt; a changed file is seen only after `parse`."""
+    def dbt(self, command: str, *arguments: str, success: bool = True) -> list[str]:
+        """Run dbt, for its errors; a changed file is seen only after `parse`."""
         runner = dbtRunner(manifest=None if command == "parse" else self.manifest)
         folders = ["--project-dir", str(self.folder), "--target-path", str(self.folder / "target")]
         logs = ["--log-path", str(self.folder / "logs"), "--quiet"]
@@ -126,6 +126,7 @@ class Chain:
         assert done.success is success, (done.exception, errors)
         if command == "parse":
             self.manifest = done.result
+        return errors
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(**self.settings.postgres(), autocommit=True) as connection:
@@ -386,6 +387,32 @@ def test_a_key_without_a_value_is_refused(chain: Chain) -> None:
     chain.dbt("build", "--full-refresh")
     with pytest.raises(psycopg.errors.NotNullViolation):
         chain.rows("insert into marts.orders (customer, amount) values ('cy', 16)")
+
+
+@pytest.mark.parametrize("contract", ["true", "false"])
+def test_a_null_among_personal_data_is_refused_without_showing_its_row(
+    chain: Chain, contract: str
+) -> None:
+    (chain.folder / "models/tests.yml").write_text(
+        TESTS
+        + f"""
+  - name: customers
+    config: {{contract: {{enforced: {contract}}}}}
+    columns:
+      - {{name: customer, data_type: text, config: {{meta: {{pii: true}}}},
+         constraints: [{{type: not_null}}]}}
+      - {{name: amount, data_type: numeric, constraints: [{{type: not_null}}]}}
+      - {{name: orders, data_type: bigint}}
+"""
+    )
+    chain.dbt("parse")
+    for arguments in (["--full-refresh"], []):
+        chain.rows("insert into shop.lines values ('5', 'd', 'cy of 1 Mill Lane', null)")
+        [error] = chain.dbt("run", "--select", "lines orders customers", *arguments, success=False)
+        assert 'column "amount" of relation "customers' in error
+        assert "Mill Lane" not in error
+        chain.rows("delete from shop.lines where line_id = '5'")
+        chain.dbt("run", "--full-refresh", "--select", "lines orders customers")
 
 
 def test_two_builds_at_once_lose_nothing_and_double_nothing(chain: Chain) -> None:
