@@ -30,7 +30,7 @@ from loaders.documents.encoding import Slice
 from loaders.erasure import apply as erasure
 from loaders.errors import LoadInProgressError
 from loaders.schema import LOCK_NAMESPACE, ensure, table_name
-from loaders.shadow import Shadow
+from loaders.shadow import Shadow, drop_older
 from loaders.tally import Tally
 
 __all__ = ["Batch", "Counts", "Reading", "Result", "State", "Tally", "fill", "land", "open_batch"]
@@ -112,17 +112,8 @@ class Batch:
                 marked deleted. None where only a part of the source was read.
         """
         # a document that was changed while it was read can arrive twice: the last one counts
-        older = self.run(
-            """
-            delete from pg_temp.ledgerline_stage as older
-            using pg_temp.ledgerline_stage as newer
-            where older._id = newer._id and older.ctid < newer.ctid
-            returning coalesce(to_char(older._source_ts, 'YYYY-MM-DD'), ''),
-                left(older._doc_hash, 15)
-            """
-        )
-        for day, bits in older:
-            self.tally.outdate(day, int(bits, 16))
+        for day, hash60 in drop_older(self.conn, STAGE):
+            self.tally.outdate(day, hash60)
         self.run("analyze pg_temp.ledgerline_stage (_id)")
         doc = _PARSED if self.parses else _UNPARSED
         try:

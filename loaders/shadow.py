@@ -66,22 +66,6 @@ class Shadow:
         # what merges ask for; of the documents it would take long and tell nothing
         self._run("analyze {table} (_id, _source_ts, _doc_hash)")
 
-    def drop_older(self) -> list[tuple[str, int]]:
-        """Of rows with the same `_id`, keep the one that came last.
-
-        Returns:
-            Day and 60 bits of the hash of each row that was dropped.
-        """
-        rows = self._run(
-            """
-            delete from {table} as older
-            where exists (select from {table} as newer
-                where newer._id = older._id and newer.ctid > older.ctid)
-            returning coalesce(to_char(_source_ts, 'YYYY-MM-DD'), ''), left(_doc_hash, 15)
-            """
-        )
-        return [(day, int(bits, 16)) for day, bits in rows]
-
     def hand_over_odd(self) -> None:
         """Move the odd documents into the batch's temporary table."""
         self._run("insert into pg_temp.ledgerline_odd select * from {odd}")
@@ -168,3 +152,26 @@ class Shadow:
     def _run(self, statement: str, **names: sql.Composable) -> psycopg.Cursor:
         query = sql.SQL(statement).format(table=self.table, odd=self.odd, raw=self.raw, **names)
         return self.conn.execute(query)
+
+
+def drop_older(conn: psycopg.Connection, table: sql.Identifier) -> list[tuple[str, int]]:
+    """Of rows with the same `_id`, keep the one that came last.
+
+    Args:
+        conn: its transaction is the caller's.
+        table: a shadow table or a batch's stage.
+
+    Returns:
+        Day and 60 bits of the hash of each row that was dropped.
+    """
+    rows = conn.execute(
+        sql.SQL(
+            """
+            delete from {table} as older
+            where exists (select from {table} as newer
+                where newer._id = older._id and newer.ctid > older.ctid)
+            returning coalesce(to_char(_source_ts, 'YYYY-MM-DD'), ''), left(_doc_hash, 15)
+            """
+        ).format(table=table)
+    )
+    return [(day, int(bits, 16)) for day, bits in rows]

@@ -26,7 +26,7 @@ from loaders import landing, odd
 from loaders.documents import encoding
 from loaders.documents.encoding import Slice
 from loaders.landing import Batch, Result, copy_slices
-from loaders.shadow import Shadow
+from loaders.shadow import Shadow, drop_older
 from loaders.source import Source, position_of
 from loaders.stream import changes
 from loaders.tally import Tally
@@ -221,7 +221,7 @@ class Snapshot:
         except psycopg.errors.UniqueViolation:
             # read twice: the source doesn't find a place in the order in which it sorts
             with self.conn.transaction():
-                for day, hash60 in self.shadow.drop_older():
+                for day, hash60 in drop_older(self.conn, self.shadow.table):
                     progress.tally.take_out(day, hash60)
                 self.shadow.index()
                 self._save(progress.position, progress.tally)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -228,10 +227,7 @@ def overlap_start(watermark: datetime | None, overlap: timedelta) -> datetime:
 
 
 def _ahead(batches: Iterable[bytes]) -> Iterator[bytes]:
-    """The same batches, the next one fetched by a thread while the last one is worked on.
-
-    The first is fetched at once, before it is asked for.
-    """
+    """The same batches, the next one fetched by a thread while the last one is worked on."""
     box: queue.Queue[bytes | BaseException | None] = queue.Queue(maxsize=1)
     stopped = threading.Event()
 
@@ -253,18 +249,13 @@ def _ahead(batches: Iterable[bytes]) -> Iterator[bytes]:
         except BaseException as error:  # handed over, raised where the batches are read
             put(error)
 
-    def hand_over() -> Iterator[bytes]:
-        try:
-            while (item := box.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-        finally:
-            stopped.set()
-            thread.join()
-
     thread = threading.Thread(target=fetch, name="source reader", daemon=True)
-    handed_over = hand_over()
-    weakref.finalize(handed_over, stopped.set)  # one that never began has no end
     thread.start()
-    return handed_over
+    try:
+        while (item := box.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join()

@@ -38,22 +38,6 @@ def test_reading_ahead_is_one_batch_not_all_of_them():
     assert not readers(), "a reader that is let go ends its thread"
 
 
-def test_reading_begins_before_it_is_asked_for_and_ends_if_it_never_is():
-    begun = threading.Event()
-
-    def batches():
-        begun.set()
-        while True:
-            yield b""
-
-    ahead = _ahead(batches())
-    assert begun.wait(10)
-    [reader] = readers()
-    del ahead
-    reader.join(10)
-    assert not readers()
-
-
 def test_error_of_the_source_is_raised_where_its_batches_are_read():
     def batches():
         yield b"one"
