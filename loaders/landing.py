@@ -59,8 +59,10 @@ class Batch:
 
     Attributes:
         last: state that the previous batch left, or None before the first.
-        parses: documents are parsed as they are staged, while the next ones are still read; one
-            that Postgres can't hold ends the batch then (`odd.UNSTORABLE`).
+        in_haste: nothing odd is expected. Documents are parsed as they are staged, while the next
+            ones are still read, and are taken to come once: one that Postgres can't hold ends the
+            batch (`odd.UNSTORABLE`), one that came twice may (UniqueViolation), or shows when the
+            sides are compared.
         tally: what was read so far.
     """
 
@@ -72,7 +74,7 @@ class Batch:
     started_at: datetime
     loaded_at: datetime
     last: State | None
-    parses: bool = False
+    in_haste: bool = False
     counts: Counts = field(default_factory=Counts)
     tally: Tally = field(default_factory=Tally)
 
@@ -89,40 +91,35 @@ class Batch:
 
     def stage(self, slices: Iterable[Slice]) -> None:
         """COPY into the batch's temporary table; `merge` then takes them over."""
-        self.make_temporary("stage")
-        self.make_temporary("odd")
+        self.make_temporary("stage", "odd")
         self.copy(STAGE, slices)
 
     def restage(self, slices: Iterable[Slice]) -> None:
         """`stage`, without what was staged and merged before."""
-        for kind in ("stage", "odd"):
-            self.make_temporary(kind)
+        self.make_temporary("stage", "odd")
         self.run("truncate {stage}, pg_temp.ledgerline_odd", stage=STAGE)
-        self.stage(slices)
+        self.copy(STAGE, slices)
 
     def merge(self, again: Slices, *, seen: sql.Identifier | None = None) -> None:
         """Take over what was staged: insert the new, update what changed.
 
         A document whose JSON turns out to be none that jsonb takes is quarantined instead, unless
-        the batch `parses`.
+        the batch is `in_haste`.
 
         Args:
             again: called for the staged documents once more, when one must be quarantined.
             seen: table with the `_id` of every document that the source has; rows without one are
                 marked deleted. None where only a part of the source was read.
         """
-        # a document that was changed while it was read can arrive twice: the last one counts
-        for day, hash60 in drop_older(self.conn, STAGE):
-            self.tally.outdate(day, hash60)
+        if not self.in_haste:
+            # a document that was changed while it was read can arrive twice: the last one counts
+            for day, hash60 in drop_older(self.conn, STAGE):
+                self.tally.outdate(day, hash60)
         self.run("analyze pg_temp.ledgerline_stage (_id)")
-        doc = _PARSED if self.parses else _UNPARSED
-        try:
-            with self.conn.transaction():
-                self._upsert(STAGE, doc)
-        except odd.UNSTORABLE:
-            if self.parses or not self._quarantine_unstorable(again):
-                raise
-            self._upsert(STAGE, doc)
+        if self.in_haste:
+            self._upsert(STAGE, _PARSED)
+        else:
+            self._upsert_storable(again)
         if seen is not None:
             self._mark_unseen(seen)
         odd.keep(self, arrived=STAGE, seen=seen)
@@ -225,6 +222,15 @@ class Batch:
         self.counts.inserted += inserted
         self.counts.unchanged += rows - updated - inserted
 
+    def _upsert_storable(self, again: Slices) -> None:
+        try:
+            with self.conn.transaction():
+                self._upsert(STAGE, _UNPARSED)
+        except odd.UNSTORABLE:
+            if not self._quarantine_unstorable(again):
+                raise
+            self._upsert(STAGE, _UNPARSED)
+
     def _quarantine_unstorable(self, again: Slices) -> bool:
         """Move documents that can't be cast to jsonb from the stage to the odd ones.
 
@@ -277,19 +283,21 @@ class Batch:
         assert row is not None
         return int(row[0])
 
-    def make_temporary(self, kind: str) -> None:
-        """Make one of the batch's temporary tables if it isn't there."""
-        columns = (_TEMPORARY[kind] or "").format(doc="jsonb" if self.parses else "bytea")
-        self.conn.execute(
-            sql.SQL("create temporary table if not exists {} ({}) on commit drop").format(
-                sql.Identifier(f"ledgerline_{kind}"), sql.SQL(columns)
+    def make_temporary(self, *kinds: str) -> None:
+        """Make temporary tables of the batch where they aren't there."""
+        statements = []
+        for kind in kinds:
+            columns = (_TEMPORARY[kind] or "").format(doc="jsonb" if self.in_haste else "bytea")
+            name = f"ledgerline_{kind}"
+            statements.append(
+                f"create temporary table if not exists {name} ({columns}) on commit drop"
             )
-        )
-        if kind == "stage":  # it lives for seconds: compressing or studying it would be wasted
-            self.run(
-                "alter table {stage} alter doc set storage external, alter _id set statistics 1",
-                stage=STAGE,
-            )
+            if kind == "stage":  # it lives for seconds: compressing or studying it would be wasted
+                statements.append(
+                    f"alter table pg_temp.{name} "
+                    "alter doc set storage external, alter _id set statistics 1"
+                )
+        self.conn.execute(";".join(statements))
 
     def copy(self, target: sql.Identifier, slices: Iterable[Slice]) -> None:
         """COPY slices into a table of theirs, the odd ones into the temporary one; tally them."""
@@ -324,7 +332,7 @@ def open_batch(
     mode: str,
     run_id: uuid.UUID | None = None,
     *,
-    parses: bool = False,
+    in_haste: bool = False,
 ) -> Iterator[Batch]:
     """Begin a transaction that holds the collection's lock; it commits when the block ends well.
 
@@ -332,7 +340,7 @@ def open_batch(
     that one.
 
     Args:
-        parses: as in `Batch`.
+        in_haste: as in `Batch`.
 
     Raises:
         LoadInProgressError: another loader has the lock.
@@ -363,7 +371,7 @@ def open_batch(
             started_at=started_at,
             loaded_at=loaded_at,
             last=last,
-            parses=parses,
+            in_haste=in_haste,
         )
         # the caller's transaction may go on with another collection
         for kind in _TEMPORARY:

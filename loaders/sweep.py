@@ -16,8 +16,7 @@ SEEN = sql.Identifier("pg_temp", "ledgerline_seen")
 
 def note_seen(batch: Batch, slices: Iterable[Slice]) -> None:
     """COPY the ids and hashes of all documents of the source (`encoding.identify`)."""
-    for kind in ("seen", "stage", "odd"):
-        batch.make_temporary(kind)
+    batch.make_temporary("seen", "stage", "odd")
     batch.copy(SEEN, slices)
     batch.run("analyze pg_temp.ledgerline_seen")
     batch.run(
