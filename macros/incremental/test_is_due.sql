@@ -11,12 +11,8 @@
             {%- set name = tested.name ~ '@' ~ tested.checksum.checksum -%}
             {%- do due.update({'note': '/*tested:' ~ name ~ ':0:all*/'}) -%}
             {%- if flags.WHICH == 'build' and not flags.FULL_REFRESH and var('test_scope', 'touched') != 'all' -%}
-                {%- set passed = run_query(
-                    'select 1 from ' ~ touch_log('tested')
-                    ~ " where test = '" ~ model.unique_id ~ "' and model = '" ~ name ~ "'"
-                    ~ " and all_at >= now() - interval '" ~ var('test_everything_days', 7) ~ " days'"
-                ) -%}
-                {%- do due.update({'is_due': passed | length == 0}) -%}
+                {%- set mark = test_marks()['marks'].get(model.unique_id ~ ' ' ~ name) -%}
+                {%- do due.update({'is_due': not (mark and mark['is_fresh'])}) -%}
             {%- endif -%}
         {%- endif -%}
     {%- endif -%}
