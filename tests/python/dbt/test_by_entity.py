@@ -100,6 +100,7 @@ SHOP = """
     drop schema if exists shop cascade;
     drop schema if exists ops cascade;
     drop schema if exists marts cascade;
+    drop schema if exists bi cascade;
     create schema shop;
     create table shop.lines (line_id text, order_id text, customer text, amount integer);
     insert into shop.lines values
@@ -437,6 +438,31 @@ def test_a_view_is_replaced_where_it_is(chain: Chain) -> None:
     [error] = chain.dbt("run", "--select", "people", success=False)
     assert 'column "nobody" does not exist' in error
     assert chain.rows("select * from marts.people order by 1") == [(7,), (8,)]
+
+
+def test_views_follow_a_table_that_is_made_anew(chain: Chain) -> None:
+    chain.rows("create schema bi")
+    chain.rows(
+        "create view bi.buyers as select c.customer, c.amount, count(*) as orders "
+        "from marts.customers c join marts.orders using (customer) group by 1, 2"
+    )
+    chain.rows("create view bi.best as select customer from bi.buyers where amount > 7")
+    chain.rows("create view bi.orders as select * from marts.orders where order_id <> '__dbt'")
+    chain.rows("grant select on bi.best to public")
+    chain.rows("update shop.lines set amount = 9 where order_id = 'c'")
+    chain.dbt("run", "--full-refresh", "--exclude", "people")
+    assert chain.rows("select * from bi.buyers order by 1") == [("ann", 7, 2), ("bob", 9, 1)]
+    assert chain.rows("select customer from bi.best") == [("bob",)]
+    assert chain.rows("select relacl is not null from pg_class where relname = 'best'") == [(True,)]
+    assert chain.rows("select sum(amount) from marts.people") == [(16,)]
+    # one that reads what the new version has no more goes with the old one
+    model = chain.folder / "models/customers.sql"
+    model.write_text(model.read_text().replace(" as amount", " as total"))
+    chain.dbt("parse")
+    chain.dbt("run", "--full-refresh", "--select", "customers")
+    assert chain.rows("select to_regclass('bi.buyers'), to_regclass('bi.best')") == [(None, None)]
+    assert chain.rows("select count(*) from bi.orders") == [(3,)]
+    assert chain.rows("select count(*) from pg_class where relname like '%dbt_backup'") == [(0,)]
 
 
 def test_two_builds_at_once_lose_nothing_and_double_nothing(chain: Chain) -> None:
