@@ -365,7 +365,7 @@ def test_suggestions_can_be_pasted_and_built(
 
     # what is read now is not suggested again; what no line can say still is
     fields = drift.fields_now(warehouse.conn, "support_tickets")
-    readers = [m for m in staging_models(folder) if m.collection == "support_tickets"]
+    readers = [m for m in staging_models(folder / "models") if m.collection == "support_tickets"]
     additions, remarks = suggest(fields, readers, ())
     assert [addition.container for addition in additions] == ["replies[]"]
     assert [remark.path.split(":")[0] for remark in remarks] == ['"a.b"']
