@@ -111,15 +111,11 @@ class Batch:
             seen: table with the `_id` of every document that the source has; rows without one are
                 marked deleted. None where only a part of the source was read.
         """
-        if not self.in_haste:
-            # a document that was changed while it was read can arrive twice: the last one counts
-            for day, hash60 in drop_older(self.conn, STAGE):
-                self.tally.outdate(day, hash60)
         self.run("analyze pg_temp.ledgerline_stage (_id)")
         if self.in_haste:
             self._upsert(STAGE, _PARSED)
         else:
-            self._upsert_storable(again)
+            self._upsert_with_care(again)
         if seen is not None:
             self._mark_unseen(seen)
         odd.keep(self, arrived=STAGE, seen=seen)
@@ -222,7 +218,10 @@ class Batch:
         self.counts.inserted += inserted
         self.counts.unchanged += rows - updated - inserted
 
-    def _upsert_storable(self, again: Slices) -> None:
+    def _upsert_with_care(self, again: Slices) -> None:
+        # a document that was changed while it was read can arrive twice: the last one counts
+        for day, hash60 in drop_older(self.conn, STAGE):
+            self.tally.outdate(day, hash60)
         try:
             with self.conn.transaction():
                 self._upsert(STAGE, _UNPARSED)

@@ -302,7 +302,10 @@ class Loader:
         with landing.open_batch(
             self.conn, source.name, mode, self.job.run_id, in_haste=in_haste
         ) as batch:
-            return load(batch, source)
+            result = load(batch, source)
+            if in_haste and result.days_differing:
+                raise _DifferentError
+            return result
 
     def _is_new(self, collection: str) -> bool:
         """True for a collection that was never loaded, or of which raw has nothing."""
@@ -332,10 +335,7 @@ class Loader:
             since=since,
             now=started,
         )
-        result = batch.finish(reading)
-        if batch.in_haste and result.days_differing:
-            raise _DifferentError
-        return result
+        return batch.finish(reading)
 
     def _sweep(self, batch: Batch, source: Source) -> Result:
         count = source.counting()
