@@ -7,5 +7,9 @@
     {%- if constraints | trim -%}
         {%- do run_query(constraints) -%}
     {%- endif -%}
+    {%- set key = config.get('unique_key') if config.get('incremental_strategy') == 'by_entity' else none -%}
+    {%- if key and not has_primary_key(model) -%}
+        {%- do run_query('create unique index on ' ~ relation ~ ' (' ~ (key if key is string else key | join(', ')) ~ ')') -%}
+    {%- endif -%}
     {{- dbt.default__create_indexes(relation) -}}
 {%- endmacro %}

@@ -5,25 +5,20 @@
 {% macro postgres__create_table_as(temporary, relation, sql) -%}
     {%- set strategy = config.get('incremental_strategy') -%}
     {%- if model.resource_type != 'model' or not is_tracked(model) -%}
-        {%- if model.resource_type == 'model' and not temporary -%}
-            {{- hash_joins() }};
-        {%- endif -%}
         {{- dbt.postgres__create_table_as(temporary, relation, sql) -}}
     {%- elif not temporary -%}
         {{ hash_joins() }};
-        {%- if strategy == 'by_entity' %}
-        {{ mark_built(sql) }};
-        {% else %}
+        {%- if strategy == 'by_document' %}
         {{ mark_documents() }};
+        {% else %}
+        {{ mark_built(sql) }};
         {% endif %}
-        {{ dbt.postgres__create_table_as(temporary, relation, sql) }}
-        {% if strategy == 'by_entity' and not has_primary_key(model) -%}
-        {%- set keys = config.get('unique_key') -%}
-        create unique index on {{ relation }} ({{ keys if keys is string else keys | join(', ') }});
-        {%- endif %}
 
+        {# not after it: dbt takes the number of rows from the last command -#}
         insert into {{ touch_log('touched') }} (model, entity, entity_id)
         values ('{{ model.name }}', '*', '*');
+
+        {{ dbt.postgres__create_table_as(temporary, relation, sql) }}
     {%- elif strategy == 'by_entity' and config.get('contract').enforced -%}
         {#- with the types of the contract: a number is to be compared as it is stored -#}
         {%- set rows = touched_rows_only(sql) -%}

@@ -9,11 +9,11 @@
         {%- do names.append("'" ~ node.name ~ "'") -%}
     {%- endfor -%}
     {%- set tests = ["''"] -%}
-    {%- set unmarked = ["''"] -%}
+    {%- set weekly = ["''"] -%}
     {%- for node in graph.nodes.values() if node.resource_type == 'test' -%}
         {%- do tests.append("'" ~ node.unique_id ~ "'") -%}
-        {%- if node.test_metadata and node.test_metadata.name in ('unique', 'unique_grain') -%}
-            {%- do unmarked.append("'" ~ node.unique_id ~ "'") -%}
+        {%- if 'weekly' in [(node.config.meta or {}).get('tested'), ((graph.nodes.get(node.attached_node) or node).config.meta or {}).get('tested')] -%}
+            {%- do weekly.append("'" ~ node.unique_id ~ "'") -%}
         {%- endif -%}
     {%- endfor -%}
     -- a model that is no more waits for nothing
@@ -23,8 +23,8 @@
     delete from {{ touch_log('tested') }}
     where
         test not in ({{ tests | join(', ') }})
-        -- these marks stand still: an older version of the project left them
-        or (test in ({{ unmarked | join(', ') }}) and model not like '%@%');
+        -- from when it was not weekly: these marks stand still
+        or (test in ({{ weekly | join(', ') }}) and model not like '%@%');
 
     delete from {{ touch_log('touched') }} as touched
     where not exists (

@@ -4,6 +4,9 @@
 #}
 {% macro postgres__get_where_subquery(relation) -%}
     {%- set scope = test_scope(relation) -%}
+    {%- if scope['conditions'] == ['false'] -%}
+        {{- return(relation ~ ' ' ~ nothing_to_read() ~ ' ' ~ scope['note']) -}}
+    {%- endif -%}
     {%- set parts = [] -%}
     {#- a part for each condition, that may find its rows by an index: a row that meets two comes twice -#}
     {%- for condition in scope['conditions'] or ['true'] -%}

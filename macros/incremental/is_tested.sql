@@ -14,7 +14,7 @@
     {%- set parents = parent_nodes(model) -%}
     {%- set sets = [] -%}
     {%- set note = [] -%}
-    {%- set unknown = parents['untracked'] | list -%}
+    {%- set unknown = parents['untracked'] + parents['views'].keys() | list -%}
     {%- for name, state in states.items() -%}
         {%- if state['is_all'] -%}
             {%- do unknown.append(name) -%}

@@ -3,11 +3,6 @@
     parent changes later has a higher number and is left for the next time.
 #}
 {% macro mark_built(sql) -%}
-    {%- set parents = parent_nodes(model) -%}
-    {%- set checksums = dict(parents['seeds'], **{model.name: local_md5(sql)}) -%}
-    {%- for name in parents['tracked'] -%}
-        {%- do checksums.update({name: none}) -%}
-    {%- endfor -%}
     drop table if exists touched_edges;
 
     create temporary table touched_edges on commit drop as
@@ -21,10 +16,7 @@
         or built.checksum is distinct from edges.checksum
         or coalesce(newest.has_all, false) as is_all
     from (
-        values
-        {%- for parent, checksum in checksums.items() %}
-        ('{{ parent }}', {{ "cast(null as text)" if checksum is none else "'" ~ checksum ~ "'" }}){{ ',' if not loop.last }}
-        {%- endfor %}
+        {{ edges(sql) }}
     ) as edges (parent, checksum)
     left join {{ touch_log('built') }} as built
         on

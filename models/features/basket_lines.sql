@@ -13,7 +13,6 @@
             "select order_id from {{ ref('fct_order_items') }} where customer_key in {{ touched('customer_kind') }}"
             " or order_date > {{ last_day_built('order_date') }}",
         ],
-        'untracked': {'int_store_clock': 'the orders of days that are over since are among the touched ones'},
     },
 ) }}
 

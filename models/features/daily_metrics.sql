@@ -16,7 +16,6 @@
         'touched_also': [
             "select sales_date from {{ ref('agg_sales_cube') }} where sales_date > {{ last_day_built('metric_date') }}",
         ],
-        'untracked': {'int_store_clock': 'the days that are over since are among the touched ones'},
     },
 ) }}
 

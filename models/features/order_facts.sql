@@ -9,7 +9,6 @@
         'touched_also': [
             "select order_id from {{ ref('fct_order_items') }} where order_date > {{ last_day_built('order_date') }}",
         ],
-        'untracked': {'int_store_clock': 'the orders of days that are over since are among the touched ones'},
     },
 ) }}
 

@@ -2,7 +2,16 @@
 --
 -- The day of the newest order or session, but never a day on which the newest document was loaded,
 -- for that day may go on. What a wrong clock dated after its own load is left out. An empty warehouse
--- gives null.
+-- gives null. Only another day is logged: newer documents of the same day are no news to who reads the day.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='by_entity',
+    unique_key=['clock'],
+    meta={
+        'narrow_touches': {'today': {'key': 'clock', 'columns': ['as_of_date']}},
+    },
+) }}
+
 with
 
 -- each a maximum of its own, which an index answers without reading the rest
@@ -51,6 +60,7 @@ newest as (
 final as (
 
     select
+        'store' as clock,
         least(
             {{ local_date('last_event_at') }},
             cast({{ dbt.dateadd('day', -1, local_date('last_loaded_at')) }} as date)

@@ -2,10 +2,6 @@
     {%- if (to is none) == (expected is none) -%}
         {{ exceptions.raise_compiler_error('row_count_matches needs either to or expected') }}
     {%- endif %}
-    {%- if not test_is_due()['is_due'] %}
-    select 1 as nothing_is_due
-    where false
-    {%- else %}
     with
 
     counted as (
@@ -23,5 +19,4 @@
     select *
     from counted
     where row_count <> expected_count
-    {%- endif %}
 {% endtest %}

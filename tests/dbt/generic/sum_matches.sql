@@ -1,9 +1,5 @@
 {% test sum_matches(model, expression, to, to_expression, group_by=[], tolerance=0, condition='true', to_condition='true') %}
     {%- set keys = group_by | join(', ') %}
-    {%- if not test_is_due()['is_due'] %}
-    select 1 as nothing_is_due
-    where false
-    {%- else %}
     with
 
     left_sums as (
@@ -55,5 +51,4 @@
     select *
     from compared
     where abs(left_sum - right_sum) > {{ tolerance }}
-    {%- endif %}
 {% endtest %}

@@ -61,6 +61,11 @@ MODELS = {
         {{ config(materialized='view', meta={'tested': 'weekly'}) }}
         select customer, amount from {{ ref('customers') }}
     """,
+    # made anew as a whole, through a view
+    "totals": """
+        {{ config(materialized='table') }}
+        select sum(amount) as amount, count(*) as people from {{ ref('people') }}
+    """,
 }
 SOURCES = """
 version: 2
@@ -85,6 +90,10 @@ models:
     columns:
       - name: amount
         data_tests: [not_null]
+  - name: totals
+    columns:
+      - name: amount
+        data_tests: [not_null, unique]
 """
 SAME_SUM = """
     with sums as (
@@ -195,7 +204,7 @@ def chain(project: Callable[[], Chain]) -> Chain:
 def test_a_first_build_leaves_nothing_to_take_over(chain: Chain) -> None:
     # what nobody reads is forgotten, what the children took over as well
     assert chain.log() == set()
-    assert chain.rows("select count(*) from ops.built") == [(6,)]
+    assert chain.rows("select count(*) from ops.built") == [(9,)]
 
 
 def test_a_moved_entity_leaves_the_old_parent_too(chain: Chain) -> None:
@@ -270,8 +279,11 @@ def test_touches_are_kept_until_all_have_taken_them_over(chain: Chain) -> None:
     assert {entry[2] for entry in chain.log() if entry[1] == "order"} == {"d5", "d6"}
     chain.dbt("run", "--select", "customers")
     assert chain.customers()["cy"] == (32, 2)
-    # tests read them too
-    assert chain.log() != set()
+    # tests read them too, and a table that is made anew
+    chain.dbt("test")
+    assert chain.log() == {("customers", "customer", "cy")}
+    chain.dbt("run", "--select", "totals")
+    assert chain.log() == {("totals", "*", "*")}
     chain.dbt("test")
     assert chain.log() == set()
 
@@ -309,11 +321,73 @@ def test_a_build_tests_what_was_written_since_the_tests_passed(chain: Chain) -> 
 def test_a_unique_index_is_asked_instead_of_the_rows(chain: Chain) -> None:
     chain.dbt("test", "--select", "unique_orders_order_id")
     compiled = next((chain.folder / "target/compiled").rglob("unique_orders_order_id.sql"))
-    assert "where (false)" in compiled.read_text()
+    assert "nothing to read" in compiled.read_text()
     [(index,)] = chain.rows("select indexname from pg_indexes where tablename = 'orders'")
     chain.rows(f"drop index marts.{index}")
     chain.rows("insert into marts.orders select * from marts.orders where order_id = 'a'")
     chain.dbt("test", "--select", "unique_orders_order_id", success=False)
+
+
+def test_a_column_that_cannot_be_null_is_not_searched_for_nulls(chain: Chain) -> None:
+    chain.rows("alter table marts.orders alter column customer set not null")
+    chain.dbt("test", "--select", "not_null_orders_customer")
+    compiled = next((chain.folder / "target/compiled").rglob("not_null_orders_customer.sql"))
+    assert "nothing to read" in compiled.read_text()
+    chain.dbt("test", "--select", "not_null_orders_customer", "--vars", "test_scope: all")
+    assert "nothing to read" not in compiled.read_text()
+    chain.rows("alter table marts.orders alter column customer drop not null")
+    chain.rows("update marts.orders set customer = null where order_id = 'b'")
+    chain.dbt("test", "--select", "not_null_orders_customer", success=False)
+
+
+def test_a_table_is_made_anew_only_when_what_it_reads_was_touched(chain: Chain) -> None:
+    def made() -> tuple[int, int]:
+        """Which table it is, and the sum in it."""
+        [(oid, amount)] = chain.rows(
+            "select 'marts.totals'::regclass::oid::bigint, amount::int from marts.totals"
+        )
+        return oid, amount
+
+    first = made()
+    chain.dbt("build")
+    assert made() == first
+    chain.rows("update shop.lines set amount = 9 where order_id = 'c'")
+    chain.dbt("build")
+    second = made()
+    assert second[0] != first[0]
+    assert second[1] == 16
+    # not by what stands in it: that is for the tests, and for a full refresh
+    chain.rows("update marts.totals set amount = 0")
+    chain.dbt("run", "--select", "totals")
+    assert made() == (second[0], 0)
+    chain.dbt("run", "--full-refresh", "--select", "totals")
+    assert made()[1] == 16
+    # a table that is gone, one of another text, one that reads a view of another text
+    chain.rows("drop table marts.totals")
+    chain.dbt("run", "--select", "totals")
+    assert made()[1] == 16
+    for name, before, after, amount in (
+        ("totals", "sum(amount)", "sum(amount) + 1", 17),
+        ("people", "amount from", "amount * 2 as amount from", 33),
+    ):
+        model = chain.folder / f"models/{name}.sql"
+        model.write_text(model.read_text().replace(before, after))
+        chain.dbt("parse")
+        chain.dbt("run", "--select", "people totals")
+        assert made()[1] == amount
+
+
+def test_a_test_of_a_table_reads_it_when_it_was_made_anew(chain: Chain) -> None:
+    chain.rows("update marts.totals set amount = null")
+    chain.dbt("build")
+    chain.dbt("test", "--select", "totals", success=False)
+    chain.rows("update shop.lines set amount = null where order_id in ('b', 'c')")
+    chain.rows("update shop.lines set amount = null where order_id = 'a'")
+    chain.dbt("build", success=False)
+    chain.dbt("build", success=False)
+    chain.rows("update shop.lines set amount = 9 where order_id = 'c'")
+    chain.dbt("build")
+    assert chain.log() == set()
 
 
 def test_a_test_that_failed_fails_until_it_is_mended(chain: Chain) -> None:

@@ -1,0 +1,16 @@
+{#-
+    dbt's own, where anything changed that the table stands on; else it is left as it is. Of two builds at once the second
+    waits, and finds it made.
+-#}
+{% materialization table, adapter='postgres' %}
+    {%- set existing = load_cached_relation(this) -%}
+    {%- set may_stay = existing is not none and existing.is_table and not should_full_refresh() -%}
+    {%- if not (may_stay and is_untouched(sql)) -%}
+        {%- do run_query("select pg_advisory_xact_lock(hashtextextended('" ~ this ~ "', 0))") -%}
+        {%- if not (may_stay and is_untouched(sql)) -%}
+            {{- return(dbt.materialization_table_default()) -}}
+        {%- endif -%}
+    {%- endif -%}
+    {%- do store_raw_result('main', message='nothing was touched', code='SKIP', rows_affected=0) -%}
+    {{- return({'relations': [existing]}) -}}
+{% endmaterialization %}

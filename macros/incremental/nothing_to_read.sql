@@ -1,0 +1,3 @@
+{% macro nothing_to_read() -%}
+    /*nothing to read*/
+{%- endmacro %}
