@@ -56,7 +56,7 @@
     {%- do store_raw_result('touched_state', message=state) -%}
     {%- if state == 'some' -%}
         {{- return(modules.re.sub(
-            'true /[*]is_touched:(.*?):[*]/',
+            '(?s)true /[*]is_touched:(.*?):[*]/',
             '\\1 in (select touched_entities.entity_id from touched_entities)',
             sql
         )) -}}

@@ -5,9 +5,23 @@
 -- customers get equal scores, so the order of rows decides nothing.
 with
 
-customer_days as (
+days as (
 
-    select * from {{ ref('customer_days') }}
+    select
+        customer_key,
+        activity_date,
+        orders_to_date,
+        order_days_to_date,
+        demand_to_date_amount,
+        returns_to_date_amount,
+        monetary_to_date_amount,
+        first_order_date,
+        last_order_date,
+        lead(activity_date) over (
+            partition by customer_key
+            order by activity_date asc nulls last
+        ) as next_activity_date
+    from {{ ref('fct_customer_days') }}
 
 ),
 
@@ -28,49 +42,27 @@ as_of_dates as (
 
 ),
 
-history as (
-
-    select
-        as_of_dates.as_of_date,
-        customer_days.*
-    from as_of_dates
-    inner join customer_days
-        on as_of_dates.as_of_date >= customer_days.activity_date
-
-),
-
-counted as (
-
-    select
-        customer_key,
-        as_of_date,
-        sum(case when has_order then 1 else 0 end) as order_days,
-        sum(orders) as orders,
-        sum(demand_amount) as demand_amount,
-        sum(returns_amount) as returns_amount,
-        min(case when has_order then activity_date end) as first_order_date,
-        max(case when has_order then activity_date end) as last_order_date
-    from history
-    group by customer_key, as_of_date
-
-),
-
+-- the state that a person's last day left behind holds until their next one
 aged as (
 
     select
-        customer_key,
-        as_of_date,
-        order_days,
-        orders,
-        demand_amount,
-        returns_amount,
-        demand_amount - returns_amount as monetary_amount,
-        {{ dbt.datediff('last_order_date', 'as_of_date', 'day') }} as recency_days,
-        {{ dbt.datediff('first_order_date', 'as_of_date', 'day') }} as tenure_days,
-        first_order_date,
-        last_order_date
-    from counted
-    where first_order_date is not null
+        days.customer_key,
+        as_of_dates.as_of_date,
+        days.order_days_to_date as order_days,
+        days.orders_to_date as orders,
+        days.demand_to_date_amount as demand_amount,
+        days.returns_to_date_amount as returns_amount,
+        days.monetary_to_date_amount as monetary_amount,
+        {{ dbt.datediff('days.last_order_date', 'as_of_dates.as_of_date', 'day') }} as recency_days,
+        {{ dbt.datediff('days.first_order_date', 'as_of_dates.as_of_date', 'day') }} as tenure_days,
+        days.first_order_date,
+        days.last_order_date
+    from as_of_dates
+    inner join days
+        on
+            as_of_dates.as_of_date >= days.activity_date
+            and (days.next_activity_date is null or as_of_dates.as_of_date < days.next_activity_date)
+    where days.first_order_date is not null
 
 ),
 

@@ -19,7 +19,6 @@
             ' where order_id in {{ touched("order") }} or product_key in {{ touched("sku_group") }}'
             ' or customer_key in {{ touched("customer_kind") }} or order_date > {{ last_day_built("week_end_date") }}',
         ],
-        'untracked': {'int_store_clock': 'the weeks that are over since are among the touched ones'},
     },
 ) }}
 

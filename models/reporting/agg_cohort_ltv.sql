@@ -8,6 +8,10 @@
     'first_country': 'first_country',
     'first_discount': "case when is_first_discounted then 'discounted' else 'full price' end",
 } %}
+{% set sums = [
+    'new_customers', 'orders', 'gross_sales_amount', 'net_sales_amount', 'gross_profit_amount', 'cm2_amount',
+    'demand_amount', 'costed_demand_amount',
+] %}
 {% set dimensions = ['all'] + var('cohort_dimensions', all_dimensions.keys() | list) %}
 
 with
@@ -15,7 +19,9 @@ with
 orders as (
 
     select * from {{ ref('fct_customer_orders') }}
-    where order_date <= {{ as_of_date() }}
+    where
+        order_date <= {{ as_of_date() }}
+        and days_since_first <= {{ horizons | last }}
 
 ),
 
@@ -36,7 +42,7 @@ horizons as (
 
 ),
 
--- orders by the first horizon that holds them; what comes after the last one is in none
+-- orders by the first horizon that holds them
 cells as (
 
     select
@@ -85,25 +91,37 @@ parts as (
 
 ),
 
+-- what came within each horizon and not within the one before
+steps as (
+
+    select
+        cohort_dimension,
+        cohort_member,
+        cohort_start_date,
+        horizon_days,
+        {% for column in sums -%}
+        sum({{ column }}) as {{ column }}{{ ',' if not loop.last }}
+        {% endfor -%}
+    from parts
+    group by cohort_dimension, cohort_member, cohort_start_date, horizon_days
+
+),
+
 summed as (
 
     select
-        parts.cohort_dimension,
-        parts.cohort_member,
-        parts.cohort_start_date,
+        steps.cohort_dimension,
+        steps.cohort_member,
+        steps.cohort_start_date,
         horizons.horizon_days,
-        sum(parts.new_customers) as cohort_size,
-        sum(parts.orders) as orders,
-        sum(parts.gross_sales_amount) as gross_sales_amount,
-        sum(parts.net_sales_amount) as net_sales_amount,
-        sum(parts.gross_profit_amount) as gross_profit_amount,
-        sum(parts.cm2_amount) as cm2_amount,
-        sum(parts.demand_amount) as demand_amount,
-        sum(parts.costed_demand_amount) as costed_demand_amount
-    from parts
+        sum(steps.new_customers) as cohort_size,
+        {% for column in sums if column != 'new_customers' -%}
+        sum(steps.{{ column }}) as {{ column }}{{ ',' if not loop.last }}
+        {% endfor -%}
+    from steps
     inner join horizons
-        on parts.horizon_days <= horizons.horizon_days
-    group by parts.cohort_dimension, parts.cohort_member, parts.cohort_start_date, horizons.horizon_days
+        on steps.horizon_days <= horizons.horizon_days
+    group by steps.cohort_dimension, steps.cohort_member, steps.cohort_start_date, horizons.horizon_days
 
 ),
 

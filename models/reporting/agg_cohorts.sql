@@ -5,9 +5,9 @@
 -- everybody has the same time in each cell. A cell is complete when the whole cohort is through it; rates
 -- are null before. The horizon is as long as the data.
 {% set all_grains = {
-    'month': {'age': 'months_since_first', 'unit': 'month', 'length': 1},
-    'quarter': {'age': 'floor(months_since_first / 3.0)', 'unit': 'month', 'length': 3},
-    'week': {'age': 'floor(days_since_first / 7.0)', 'unit': 'day', 'length': 7},
+    'month': {'unit': 'month', 'length': 1},
+    'quarter': {'unit': 'month', 'length': 3},
+    'week': {'unit': 'day', 'length': 7},
 } %}
 {% set dimensions = {
     'first_category': 'first_category',
@@ -17,12 +17,47 @@
 } %}
 {% set grains = var('cohort_grains', ['month', 'quarter', 'week']) %}
 {% set parts = var('cohort_dimensions', dimensions.keys() | list) %}
+{% set sums = [
+    'new_customers', 'second_order_customers', 'last_order_customers', 'orders', 'repeat_orders',
+    'gross_sales_amount', 'net_sales_amount', 'gross_profit_amount', 'cm2_amount', 'demand_amount',
+    'costed_demand_amount',
+] %}
+{% set cell_sums -%}
+{% for column, condition in {
+            'new_customers': 'order_seq = 1',
+            'second_order_customers': 'order_seq = 2',
+            'last_order_customers': 'next_order_seq is null',
+            'orders': 'true',
+            'repeat_orders': 'order_seq > 1',
+        }.items() -%}
+        cast(sum(case when {{ condition }} then 1 else 0 end) as {{ dbt.type_int() }}) as {{ column }},
+        {% endfor -%}
+        {% for column in ['gross_sales_amount', 'net_sales_amount', 'gross_profit_amount', 'cm2_amount', 'demand_amount', 'costed_demand_amount'] -%}
+        sum({{ column }}) as {{ column }}{{ ',' if not loop.last }}
+        {% endfor -%}
+{%- endset %}
 
 with
 
 orders as (
 
-    select * from {{ ref('fct_customer_orders') }}
+    select
+        customer_key,
+        first_category,
+        first_channel,
+        first_country,
+        order_seq,
+        months_since_first as month_k,
+        cast(floor(days_since_first / 7.0) as {{ dbt.type_int() }}) as week_k,
+        gross_sales_amount,
+        net_sales_amount,
+        gross_profit_amount,
+        cm2_amount,
+        demand_amount,
+        costed_demand_amount,
+        is_first_discounted,
+        first_order_date
+    from {{ ref('fct_customer_orders') }}
     where order_date <= {{ as_of_date() }}
 
 ),
@@ -33,117 +68,132 @@ as_of as (
 
 ),
 
-aged as (
-
-    select
-        *,
-        {% for grain in grains -%}
-        cast({{ all_grains[grain].age }} as {{ dbt.type_int() }}) as {{ grain }}_k,
-        {% endfor -%}
-        max(order_seq) over (partition by customer_key) as last_order_seq
-    from orders
-
-),
-
 -- Everybody is counted once in each period of their own: by the first order in it. So orders can be
 -- added up, and need not be gathered by person before.
 counted as (
 
     select
         *,
-        {% for grain in grains -%}
-        case
-            when {{ grain }}_k = lag({{ grain }}_k) over (partition by customer_key order by order_seq asc) then 0 else 1
-        end as is_first_in_{{ grain }},
-        {% endfor -%}
-        case when order_seq = last_order_seq then 1 else 0 end as is_last
-    from aged
+        lag(month_k) over first_to_last as previous_month_k,
+        lag(week_k) over first_to_last as previous_week_k,
+        lead(order_seq) over first_to_last as next_order_seq
+    from orders
+    window
+        first_to_last as (
+            partition by customer_key
+            order by order_seq asc
+        )
 
 ),
 
-{% for grain in grains %}
-{{ grain }}_cells as (
+-- a quarter of one's own is three months of one's own
+month_cells as (
 
     select
-        cast({{ dbt.date_trunc(grain, 'first_order_date') }} as date) as cohort_start_date,
+        cast({{ dbt.date_trunc('month', 'first_order_date') }} as date) as cohort_start_date,
         first_category,
         first_channel,
         first_country,
         is_first_discounted,
-        {{ grain }}_k as k,
-        sum(case when order_seq = 1 then 1 else 0 end) as new_customers,
-        sum(is_first_in_{{ grain }}) as returning_customers,
-        sum(case when order_seq = 2 then 1 else 0 end) as second_order_customers,
-        sum(is_last) as last_order_customers,
-        count(*) as orders,
-        sum(case when order_seq > 1 then 1 else 0 end) as repeat_orders,
-        sum(gross_sales_amount) as gross_sales_amount,
-        sum(net_sales_amount) as net_sales_amount,
-        sum(gross_profit_amount) as gross_profit_amount,
-        sum(cm2_amount) as cm2_amount,
-        sum(demand_amount) as demand_amount,
-        sum(costed_demand_amount) as costed_demand_amount
+        month_k,
+        {{ cell_sums }},
+        cast(sum(case when previous_month_k = month_k then 0 else 1 end) as {{ dbt.type_int() }}) as month_customers,
+        cast(
+            sum(case when floor(previous_month_k / 3.0) = floor(month_k / 3.0) then 0 else 1 end) as {{ dbt.type_int() }}
+        ) as quarter_customers
     from counted
     group by
-        cast({{ dbt.date_trunc(grain, 'first_order_date') }} as date),
-        first_category, first_channel, first_country, is_first_discounted, {{ grain }}_k
+        cast({{ dbt.date_trunc('month', 'first_order_date') }} as date),
+        first_category, first_channel, first_country, is_first_discounted, month_k
 
 ),
 
-{% endfor %}
--- the parts of a weekly cohort are too small to be read
-cells as (
+parted as (
 
-    {% for grain in grains -%}
     select
-        '{{ grain }}' as cohort_grain,
         'all' as cohort_dimension,
         'all' as cohort_member,
-        {{ grain }}_cells.*
-    from {{ grain }}_cells
-    {%- if grain != 'week' %}
+        month_cells.*
+    from month_cells
     {%- for dimension in parts %}
     union all
     select
-        '{{ grain }}' as cohort_grain,
         '{{ dimension }}' as cohort_dimension,
         {{ dimensions[dimension] }} as cohort_member,
-        {{ grain }}_cells.*
-    from {{ grain }}_cells
+        month_cells.*
+    from month_cells
     {%- endfor %}
+
+),
+
+months as (
+
+    select
+        cohort_dimension,
+        cohort_member,
+        cohort_start_date,
+        month_k,
+        {% for column in sums -%}
+        sum({{ column }}) as {{ column }},
+        {% endfor -%}
+        sum(month_customers) as month_customers,
+        sum(quarter_customers) as quarter_customers
+    from parted
+    group by cohort_dimension, cohort_member, cohort_start_date, month_k
+
+),
+
+-- the parts of a weekly cohort are too small to be read
+summed as (
+
+    {% for grain in grains -%}
+    {%- if grain == 'week' -%}
+    select
+        'week' as cohort_grain,
+        'all' as cohort_dimension,
+        'all' as cohort_member,
+        cast({{ dbt.date_trunc('week', 'first_order_date') }} as date) as cohort_start_date,
+        week_k as k,
+        {{ cell_sums }},
+        sum(case when previous_week_k = week_k then 0 else 1 end) as returning_customers
+    from counted
+    group by cast({{ dbt.date_trunc('week', 'first_order_date') }} as date), week_k
+    {%- elif grain == 'quarter' -%}
+    select
+        'quarter' as cohort_grain,
+        cohort_dimension,
+        cohort_member,
+        cast({{ dbt.date_trunc('quarter', 'cohort_start_date') }} as date) as cohort_start_date,
+        cast(floor(month_k / 3.0) as {{ dbt.type_int() }}) as k,
+        {% for column in sums -%}
+        sum({{ column }}) as {{ column }},
+        {% endfor -%}
+        sum(quarter_customers) as returning_customers
+    from months
+    group by
+        cohort_dimension, cohort_member, cast({{ dbt.date_trunc('quarter', 'cohort_start_date') }} as date),
+        cast(floor(month_k / 3.0) as {{ dbt.type_int() }})
+    {%- else -%}
+    select
+        'month' as cohort_grain,
+        cohort_dimension,
+        cohort_member,
+        cohort_start_date,
+        month_k as k,
+        {% for column in sums -%}
+        {{ column }},
+        {% endfor -%}
+        month_customers as returning_customers
+    from months
     {%- endif %}
-    {%- if not loop.last %}
+    {% if not loop.last -%}
     union all
     {% endif %}
     {%- endfor %}
 
 ),
 
-summed as (
-
-    select
-        cohort_grain,
-        cohort_dimension,
-        cohort_member,
-        cohort_start_date,
-        k,
-        sum(new_customers) as new_customers,
-        sum(returning_customers) as returning_customers,
-        sum(second_order_customers) as second_order_customers,
-        sum(last_order_customers) as last_order_customers,
-        sum(orders) as orders,
-        sum(repeat_orders) as repeat_orders,
-        sum(gross_sales_amount) as gross_sales_amount,
-        sum(net_sales_amount) as net_sales_amount,
-        sum(gross_profit_amount) as gross_profit_amount,
-        sum(cm2_amount) as cm2_amount,
-        sum(demand_amount) as demand_amount,
-        sum(costed_demand_amount) as costed_demand_amount
-    from cells
-    group by cohort_grain, cohort_dimension, cohort_member, cohort_start_date, k
-
-),
-
+-- everybody's first order is in period 0
 cohorts as (
 
     select
@@ -151,7 +201,10 @@ cohorts as (
         cohort_dimension,
         cohort_member,
         cohort_start_date,
-        sum(new_customers) as cohort_size,
+        cast(new_customers as {{ dbt.type_int() }}) as cohort_size,
+        row_number() over (
+            order by cohort_grain asc, cohort_dimension asc, cohort_member asc, cohort_start_date asc nulls last
+        ) as cohort_number,
         case cohort_grain
             {% for grain in grains -%}
             when '{{ grain }}'
@@ -159,22 +212,30 @@ cohorts as (
             {% endfor -%}
         end as cohort_end_date
     from summed
-    group by cohort_grain, cohort_dimension, cohort_member, cohort_start_date
+    where k = 0
 
 ),
 
 calendar as (
 
-    {{ date_rows('(select min(orders.first_order_date) from orders)', as_of_date(), 'calendar_date') }}
+    {{ date_rows('(select min(cohorts.cohort_start_date) from cohorts)', as_of_date(), 'calendar_date') }}
 
 ),
 
--- as many numbers as there are days: more than there are periods
-numbers as (
+day_numbers as (
 
     select
         {{ dbt.datediff('(select min(calendar.calendar_date) from calendar)', 'calendar_date', 'day') }} as k
     from calendar
+
+),
+
+-- no period is shorter than a week
+numbers as (
+
+    select k
+    from day_numbers
+    where k * 7 <= (select max(day_numbers.k) from day_numbers)
 
 ),
 
@@ -213,19 +274,12 @@ gridded as (
         cohorts.cohort_member,
         cohorts.cohort_start_date,
         cohorts.cohort_size,
+        cohorts.cohort_number,
         periods.k,
         periods.is_complete,
-        coalesce(summed.returning_customers, 0) as returning_customers,
-        coalesce(summed.second_order_customers, 0) as second_order_customers,
-        coalesce(summed.last_order_customers, 0) as last_order_customers,
-        coalesce(summed.orders, 0) as orders,
-        coalesce(summed.repeat_orders, 0) as repeat_orders,
-        coalesce(summed.gross_sales_amount, 0) as gross_sales_amount,
-        coalesce(summed.net_sales_amount, 0) as net_sales_amount,
-        coalesce(summed.gross_profit_amount, 0) as gross_profit_amount,
-        coalesce(summed.cm2_amount, 0) as cm2_amount,
-        coalesce(summed.demand_amount, 0) as demand_amount,
-        coalesce(summed.costed_demand_amount, 0) as costed_demand_amount
+        {% for column in sums + ['returning_customers'] -%}
+        coalesce(summed.{{ column }}, 0) as {{ column }}{{ ',' if not loop.last }}
+        {% endfor -%}
     from cohorts
     inner join periods
         on
@@ -256,7 +310,7 @@ cumulated as (
     from gridded
     window
         until_k as (
-            partition by cohort_grain, cohort_dimension, cohort_member, cohort_start_date
+            partition by cohort_number
             order by k asc
             rows between unbounded preceding and current row
         )

@@ -11,14 +11,10 @@
         'entity_column': 'year_start_date',
         'touched_also': [
             'select {{ dbt.date_trunc("year", "cast(days.entity_id as date)") }} from {{ touched("day") }} as days',
-            'select {{ dbt.date_trunc("year", "order_date") }} from {{ ref("fct_orders") }}'
-            ' where order_id in {{ touched("order") }}',
-            'select {{ dbt.date_trunc("year", "event_date") }} from {{ ref("fct_sales_ledger") }}'
-            ' where order_id in {{ touched("order") }}',
+            'select {{ dbt.date_trunc("year", "cast(months.entity_id as date)") }} from {{ touched("month") }} as months',
             'select {{ dbt.date_trunc("year", as_of_date()) }}',
             'select {{ dbt.date_trunc("year", "max(periods.period_start_date)") }} from {{ this }} as periods',
         ],
-        'untracked': {'int_store_clock': 'the year that goes on is among the touched ones'},
     },
 ) }}
 
@@ -28,70 +24,19 @@ with
 
 orders as (
 
-    select * from {{ ref('fct_orders') }}
+    select * from {{ ref('fct_customer_orders') }}
     where
-        is_countable
-        and order_date <= {{ as_of_date() }}
+        order_date <= {{ as_of_date() }}
         and {{ is_touched("cast(" ~ dbt.date_trunc('year', 'order_date') ~ " as date)") }}
 
 ),
 
-ledger as (
+days as (
 
-    select * from {{ ref('fct_sales_ledger') }}
+    select * from {{ ref('int_customer_kind_days') }}
     where
-        is_countable
-        and entry_type in ('sale', 'discount', 'return', 'shipping', 'tax')
-        and event_date <= {{ as_of_date() }}
-        and {{ is_touched("cast(" ~ dbt.date_trunc('year', 'event_date') ~ " as date)") }}
-
-),
-
-order_kinds as (
-
-    select
-        order_id,
-        is_new_customer
-    from {{ ref('fct_orders') }}
-    where
-        is_countable
-        and is_new_customer is not null
-
-),
-
--- the order decides, also for the refunds that it gets later, in another year as well
-entries as (
-
-    select
-        ledger.event_date,
-        ledger.entry_type,
-        ledger.amount,
-        case
-            when order_kinds.is_new_customer then 'new'
-            when not order_kinds.is_new_customer then 'returning'
-            else 'unknown'
-        end as customer_kind
-    from ledger
-    left join order_kinds
-        on ledger.order_id = order_kinds.order_id
-
-),
-
--- by month first, in one reading: quarters and years are sums of months
-month_money as (
-
-    select
-        cast({{ dbt.date_trunc('month', 'event_date') }} as date) as month_start_date,
-        sum(amount) as total_sales_amount,
-        sum(case when entry_type in ('sale', 'discount', 'return') then amount else 0 end) as net_sales_amount,
-        {% for kind in ['new', 'returning', 'unknown'] -%}
-        sum(case when customer_kind = '{{ kind }}' then amount else 0 end) as {{ kind }}_total_sales_amount,
-        sum(
-            case when customer_kind = '{{ kind }}' and entry_type in ('sale', 'discount', 'return') then amount else 0 end
-        ) as {{ kind }}_net_sales_amount{{ ',' if not loop.last }}
-        {% endfor -%}
-    from entries
-    group by cast({{ dbt.date_trunc('month', 'event_date') }} as date)
+        metric_date <= {{ as_of_date() }}
+        and {{ is_touched("cast(" ~ dbt.date_trunc('year', 'metric_date') ~ " as date)") }}
 
 ),
 
@@ -100,13 +45,14 @@ money as (
     {% for grain in grains -%}
     select
         '{{ grain }}' as period_grain,
-        cast({{ dbt.date_trunc(grain, 'month_start_date') }} as date) as period_start_date,
+        cast({{ dbt.date_trunc(grain, 'metric_date') }} as date) as period_start_date,
+        sum(anonymous_orders) as anonymous_orders,
         {% for kind in ['', 'new_', 'returning_', 'unknown_'] -%}
         sum({{ kind }}total_sales_amount) as {{ kind }}total_sales_amount,
         sum({{ kind }}net_sales_amount) as {{ kind }}net_sales_amount{{ ',' if not loop.last }}
         {% endfor -%}
-    from month_money
-    group by cast({{ dbt.date_trunc(grain, 'month_start_date') }} as date)
+    from days
+    group by cast({{ dbt.date_trunc(grain, 'metric_date') }} as date)
     {% if not loop.last -%}
     union all
     {% endif %}
@@ -117,15 +63,14 @@ money as (
 month_people as (
 
     select
-        cast({{ dbt.date_trunc('month', 'order_date') }} as date) as month_start_date,
+        month_start_date,
         customer_key,
         count(*) as orders,
-        max(case when is_new_customer then 1 else 0 end) as is_new,
+        max(case when order_seq = 1 then 1 else 0 end) as is_new,
         -- an order with one before it, whenever that was: a person can be both in one period
-        max(case when not is_new_customer then 1 else 0 end) as is_returning
+        max(case when order_seq > 1 then 1 else 0 end) as is_returning
     from orders
-    where is_new_customer is not null
-    group by cast({{ dbt.date_trunc('month', 'order_date') }} as date), customer_key
+    group by month_start_date, customer_key
 
 ),
 
@@ -163,23 +108,6 @@ counted as (
 
 ),
 
-anonymous as (
-
-    {% for grain in grains -%}
-    select
-        '{{ grain }}' as period_grain,
-        cast({{ dbt.date_trunc(grain, 'order_date') }} as date) as period_start_date,
-        count(*) as anonymous_orders
-    from orders
-    where is_new_customer is null
-    group by cast({{ dbt.date_trunc(grain, 'order_date') }} as date)
-    {% if not loop.last -%}
-    union all
-    {% endif %}
-    {%- endfor %}
-
-),
-
 -- a period with refunds alone is one, too
 periods as (
 
@@ -192,11 +120,6 @@ periods as (
         period_grain,
         period_start_date
     from counted
-    union
-    select
-        period_grain,
-        period_start_date
-    from anonymous
 
 ),
 
@@ -227,7 +150,7 @@ joined as (
         coalesce(counted.returning_customers, 0) as returning_customers,
         coalesce(counted.multiple_order_customers, 0) as multiple_order_customers,
         coalesce(counted.orders, 0) as identified_orders,
-        coalesce(anonymous.anonymous_orders, 0) as anonymous_orders,
+        coalesce(money.anonymous_orders, 0) as anonymous_orders,
         {% for kind in ['', 'new_', 'returning_', 'unknown_'] -%}
         coalesce(money.{{ kind }}total_sales_amount, 0) as {{ kind }}total_sales_amount,
         coalesce(money.{{ kind }}net_sales_amount, 0) as {{ kind }}net_sales_amount{{ ',' if not loop.last }}
@@ -237,10 +160,6 @@ joined as (
         on
             ended.period_grain = counted.period_grain
             and ended.period_start_date = counted.period_start_date
-    left join anonymous
-        on
-            ended.period_grain = anonymous.period_grain
-            and ended.period_start_date = anonymous.period_start_date
     left join money
         on
             ended.period_grain = money.period_grain

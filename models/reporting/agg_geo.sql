@@ -7,7 +7,10 @@
     materialized='incremental',
     incremental_strategy='by_entity',
     unique_key=['place_key', 'month_start_date'],
-    meta={'untracked': {'dim_date': 'what is read of a day never changes'}},
+    meta={
+        'touches': {'place': 'place_key'},
+        'untracked': {'dim_date': 'what is read of a day never changes'},
+    },
 ) }}
 {% set amounts = [
     'units', 'returned_units', 'net_sales_amount', 'total_sales_amount', 'gross_profit_amount', 'cm2_amount',

@@ -10,11 +10,10 @@
         'touched_also': [
             '{% for back in range(1, var("churn_horizon_days") // 28 + 2) %}'
             '{{ " union all " if not loop.first }}'
-            'select {{ dbt.dateadd("month", -back, "cast(months.entity_id as date)") }} from {{ touched("month") }} as months'
+            'select {{ dbt.dateadd("month", -back, "cast(months.entity_id as date)") }} from {{ touched("month", by="fct_customer_days") }} as months'
             '{% endfor %}',
-            '{{ customer_months_since("(select " ~ dbt.dateadd("day", 1 - var("churn_horizon_days"), "max(states.snapshot_date)") ~ " from " ~ this ~ " as states)") }}',
+            '{{ customer_months_since("(select " ~ dbt.dateadd("day", 1 - var("churn_horizon_days"), "max(states.snapshot_date)") ~ " from " ~ this ~ " as states having max(states.snapshot_date) <> " ~ as_of_date() ~ ")") }}',
         ],
-        'untracked': {'int_store_clock': 'the months whose horizon was not over are among the touched ones'},
     },
 ) }}
 
@@ -25,14 +24,33 @@ with
 
 states as (
 
-    select * from {{ ref('fct_customer_snapshot') }}
+    select
+        customer_key,
+        rfm_segment,
+        shopify_group,
+        lifecycle_stage,
+        previous_rfm_segment,
+        orders,
+        monetary_amount,
+        is_complete,
+        month_start_date,
+        snapshot_date
+    from {{ ref('fct_customer_snapshot') }}
     where {{ is_touched('month_start_date') }}
 
 ),
 
 days as (
 
-    select * from {{ ref('fct_customer_days') }}
+    select
+        customer_key,
+        orders,
+        demand_amount,
+        returns_amount,
+        has_order,
+        activity_date,
+        month_start_date
+    from {{ ref('fct_customer_days') }}
     where activity_date <= {{ as_of_date() }}
 
 ),
@@ -81,18 +99,15 @@ order_months as (
 
 ),
 
--- the months at whose end an order may have been within the horizon
-order_days as (
+-- the months that the horizon after the month's end may reach into
+following_months as (
 
-    {% for back in range(1, horizon // 28 + 2) -%}
+    {% for ahead in range(1, horizon // 28 + 2) -%}
     select
-        customer_key,
-        activity_date,
-        cast({{ dbt.dateadd('month', -back, 'month_start_date') }} as date) as month_start_date
-    from days
-    where
-        has_order
-        and {{ is_touched('cast(' ~ dbt.dateadd('month', -back, 'month_start_date') ~ ' as date)') }}
+        month_start_date,
+        snapshot_date,
+        cast({{ dbt.dateadd('month', ahead, 'month_start_date') }} as date) as following_month_start_date
+    from month_ends
     {% if not loop.last -%}
     union all
     {% endif %}
@@ -104,14 +119,15 @@ order_days as (
 retained as (
 
     select distinct
-        month_ends.month_start_date,
-        order_days.customer_key
-    from month_ends
-    inner join order_days
-        on month_ends.month_start_date = order_days.month_start_date
+        following_months.month_start_date,
+        days.customer_key
+    from following_months
+    inner join days
+        on following_months.following_month_start_date = days.month_start_date
     where
-        month_ends.snapshot_date < order_days.activity_date
-        and {{ dbt.dateadd('day', horizon, 'month_ends.snapshot_date') }} >= order_days.activity_date
+        days.has_order
+        and following_months.snapshot_date < days.activity_date
+        and {{ dbt.dateadd('day', horizon, 'following_months.snapshot_date') }} >= days.activity_date
 
 ),
 

@@ -14,7 +14,6 @@
             '{{ customer_months_since("(select min(cast(months.entity_id as date)) from " ~ touched("month") ~ " as months)") }}',
             '{{ customer_months_since("(select " ~ dbt.dateadd("day", 1, "max(states.snapshot_date)") ~ " from " ~ this ~ " as states)") }}',
         ],
-        'untracked': {'int_store_clock': 'the months since the last known day are among the touched ones'},
     },
 ) }}
 

@@ -367,6 +367,32 @@ def test_incremental_models_know_what_their_parents_change(manifest, models):
     assert wrong == []
 
 
+def test_incremental_models_that_read_the_day_say_what_a_new_one_touches(models):
+    """By an expansion with the day in it, or with what the table itself ended with."""
+    wrong = [
+        model.name
+        for model in models
+        if model.config.meta.get("entity_column")
+        and "model.ledgerline.int_store_clock" in model.depends_on.nodes
+        and not re.search(
+            r"as_of_date\(\)|last_day_built\(|customer_months_since\(",
+            str(model.config.meta.get("touched_also")),
+        )
+    ]
+    assert wrong == []
+
+
+def test_incremental_models_log_what_they_change(models):
+    """Who reads them is left alone where nothing is logged, and so are their tests."""
+    wrong = [
+        model.name
+        for model in models
+        if model.config.get("incremental_strategy") == "by_entity"
+        and not {"entity_column", "touches", "narrow_touches"} & model.config.meta.keys()
+    ]
+    assert wrong == []
+
+
 def test_incremental_models_read_only_touched_rows(models):
     wrong = [
         model.name
