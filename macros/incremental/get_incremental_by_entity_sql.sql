@@ -6,7 +6,8 @@
     The temporary table holds the new rows of the touched entities. Keys of which a row came, went or
     differs are replaced and logged; the others are left alone, so that a recomputation that changes
     nothing costs its reading and goes no further. Nulls are equal. Of new rows that share a key all are
-    written where one differs: the table's unique index refuses them.
+    written where one differs: the table's unique index refuses them. An old row is deleted where it was read:
+    the model's lock keeps it there, and most changed keys are new ones that no index need be asked for.
 -#}
 {% macro postgres__get_incremental_by_entity_sql(arg_dict) -%}
     {%- set target = arg_dict['target_relation'] -%}
@@ -28,7 +29,9 @@
         {{ exceptions.raise_compiler_error("incremental_strategy by_entity needs unique_key: the columns of the grain") }}
     {%- endif -%}
     {%- set old_rows -%}
-        select {{ columns }}
+        select
+            ctid as old_row_id,
+            {{ columns }}
         from {{ target }}
         {% if state == 'some' -%}
         where {{ entity_column }} in (select touched_entities.entity_id from touched_entities)
@@ -47,10 +50,10 @@
         full join {{ rows }} as new_rows
             on {% for name in keys %}{{ 'and ' if not loop.first }}old_rows.{{ name }} = new_rows.{{ name }} {% endfor %}
         cross join lateral (
-            select {{ old_values | join(', ') }}
+            select old_rows.old_row_id, {{ old_values | join(', ') }}
             where old_rows.{{ keys[0] }} is not null
             union all
-            select {{ new_values | join(', ') }}
+            select null, {{ new_values | join(', ') }}
             where new_rows.{{ keys[0] }} is not null
         ) as sides
         where ({{ old_values | join(', ') }}) is distinct from ({{ new_values | join(', ') }});
@@ -63,7 +66,7 @@
         {{ log_narrow_touches('changed_rows', (config.get('meta') or {}).get('narrow_touches', {})) }}
 
         delete from {{ target }}
-        where ({{ key }}) in (select {{ key }} from changed_rows);
+        where ctid = any(array(select changed_rows.old_row_id from changed_rows where changed_rows.old_row_id is not null));
 
         insert into {{ target }} ({{ columns }})
         select {{ columns }}

@@ -3,9 +3,11 @@
 -- Every day's members add up to its total in each dimension. What has no member of its own (shipping of an
 -- order in the category) stands under '(order)'; what no order caused (advertising, overheads) is the
 -- '(shared)' part of the profit.
-{% set is_segmented_anew %}
-    cast({{ dbt.date_trunc('month', 'order_date') }} as date) in (
-        select cast({{ dbt.dateadd('month', 1, 'months.entity_id') }} as date)
+{% set segmented_anew %}
+    (
+        select
+            {{ dbt.dateadd('month', 1, 'months.entity_id') }} as first_date,
+            {{ dbt.dateadd('month', 2, 'months.entity_id') }} as end_date
         from {{ touched('month', 'fct_customer_snapshot') }} as months
     )
 {% endset %}
@@ -17,9 +19,13 @@
         'entity': 'day',
         'entity_column': 'metric_date',
         'touched_also': [
-            "select order_date from {{ ref('fct_orders') }} where order_id in {{ touched('order') }} or " ~ is_segmented_anew,
-            "select event_date from {{ ref('fct_sales_ledger') }} where order_id in {{ touched('order') }} or "
-            ~ is_segmented_anew,
+            "select order_date from {{ ref('fct_orders') }} where order_id in {{ touched('order') }}",
+            "select event_date from {{ ref('fct_sales_ledger') }} where order_id in {{ touched('order') }}",
+            "select orders.order_date from " ~ segmented_anew ~ " as months inner join {{ ref('fct_orders') }} as orders"
+            " on orders.order_date >= months.first_date and orders.order_date < months.end_date",
+            "select entries.event_date from " ~ segmented_anew ~ " as months"
+            " inner join {{ ref('fct_sales_ledger') }} as entries"
+            " on entries.order_date >= months.first_date and entries.order_date < months.end_date",
             "select entries.event_date from {{ ref('fct_sales_ledger') }} as entries"
             " inner join {{ ref('fct_order_items') }} as items on entries.order_id = items.order_id"
             " where items.product_key in {{ touched('sku_category') }}",

@@ -13,17 +13,23 @@
     ('payments delivered twice by a webhook', 'int_payments_deduplicated', 'is_duplicate'),
     ('accounts and guest orders that are a person known already', 'bridge_customer_identity', 'not is_primary'),
 ] %}
-{% set matches = [
-    ('order lines whose SKU the shop has', 'fct_order_items', "product_key <> '-1'"),
-    ('order lines of goods whose cost is known', 'fct_order_items', "cost_source <> 'unknown'"),
-    ('orders of a person who can be recognised', 'fct_orders', 'is_new_customer is not null or not is_countable'),
-    ('orders with a known exchange rate', 'fct_orders', "fx_source <> 'missing'"),
-    ('orders with a known place', 'fct_orders', "geography_key <> '-1'"),
-    ('refunded lines that their order has', 'fct_refund_lines', 'not is_line_unknown'),
-    ('reviews of a product that the shop has', 'fct_reviews', 'not is_product_unknown'),
-    ('sessions of a known person', 'fct_sessions', "customer_key <> '-1'"),
-    ('sessions that are no bot', 'fct_sessions', 'not is_bot'),
-] %}
+{% set matches = {
+    'fct_order_items': [
+        ('order lines whose SKU the shop has', "product_key <> '-1'"),
+        ('order lines of goods whose cost is known', "cost_source <> 'unknown'"),
+    ],
+    'fct_orders': [
+        ('orders of a person who can be recognised', 'is_new_customer is not null or not is_countable'),
+        ('orders with a known exchange rate', "fx_source <> 'missing'"),
+        ('orders with a known place', "geography_key <> '-1'"),
+    ],
+    'fct_refund_lines': [('refunded lines that their order has', 'not is_line_unknown')],
+    'fct_reviews': [('reviews of a product that the shop has', 'not is_product_unknown')],
+    'fct_sessions': [
+        ('sessions of a known person', "customer_key <> '-1'"),
+        ('sessions that are no bot', 'not is_bot'),
+    ],
+} %}
 
 with
 
@@ -46,6 +52,19 @@ casts as (
         count(*) as row_count,
         {%- for column in columns %}
         count({{ column }}) as {{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ ref(relation) }}
+
+),
+
+{% endfor -%}
+{% for relation, checks in matches.items() -%}
+{{ relation }}_matches as (
+
+    select
+        count(*) as row_count,
+        {%- for subject, condition in checks %}
+        count(case when {{ condition }} then 1 end) as matched_{{ loop.index }}{{ ',' if not loop.last }}
         {%- endfor %}
     from {{ ref(relation) }}
 
@@ -139,17 +158,18 @@ checks as (
     from refund_entries
     cross join refunds
 
-    {% for subject, relation, condition in matches -%}
+    {% for relation, checks in matches.items() -%}
+    {% for subject, condition in checks -%}
     union all
 
     select
         'matched' as check_kind,
         '{{ subject }}' as subject,
-        count(*) as row_count,
-        count(case when {{ condition }} then 1 end) as affected_rows
-    from {{ ref(relation) }}
-    {% if not loop.last %}
-    {% endif -%}
+        row_count,
+        matched_{{ loop.index }} as affected_rows
+    from {{ relation }}_matches
+
+    {% endfor -%}
     {% endfor %}
 ),
 

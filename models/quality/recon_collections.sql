@@ -60,10 +60,8 @@ counted as (
     {% for collection, staging, staging_id, mart, mart_id, condition in steps -%}
     select
         '{{ collection }}' as collection,
-        (select count(*) from {{ source('shop', collection) }}) as raw_count,
-        (select count(_id) from {{ source('shop', collection) }}) - (
-            select count(_deleted_at) from {{ source('shop', collection) }}
-        ) as raw_live_count,
+        raw_documents.raw_count,
+        raw_documents.raw_live_count,
         (select count(distinct {{ staging_id }}) from {{ ref(staging) }}) as staging_count,
         {% if mart -%}
         (
@@ -80,6 +78,13 @@ counted as (
         {%- else -%}
         cast(null as {{ dbt.type_bigint() }}) as mart_count
         {%- endif %}
+    from (
+        -- read once: these are the largest tables
+        select
+            count(*) as raw_count,
+            count(*) - count(_deleted_at) as raw_live_count
+        from {{ source('shop', collection) }}
+    ) as raw_documents
     {% if not loop.last %}union all{% endif %}
     {% endfor %}
 ),

@@ -10,7 +10,6 @@
     materialized='incremental',
     incremental_strategy='by_entity',
     unique_key=['basis', 'store_id', 'metric_date', 'measure'],
-    pre_hook=hash_joins(),
     meta={
         'entity': 'day',
         'entity_column': 'metric_date',
@@ -52,13 +51,24 @@
 
 with
 
+-- what has no day is a part of its own, so that an index finds either
 orders as (
 
     select
         *,
-        coalesce(order_date, {{ no_day }}) as metric_date
+        order_date as metric_date
     from {{ ref('fct_orders') }}
-    where ({{ is_touched('order_date') }} or order_date is null)
+    where
+        order_date is not null
+        and {{ is_touched('order_date') }}
+
+    union all
+
+    select
+        *,
+        {{ no_day }} as metric_date
+    from {{ ref('fct_orders') }}
+    where order_date is null
 
 ),
 
@@ -120,9 +130,19 @@ items as (
 
     select
         *,
-        coalesce(order_date, {{ no_day }}) as metric_date
+        order_date as metric_date
     from {{ ref('fct_order_items') }}
-    where ({{ is_touched('order_date') }} or order_date is null)
+    where
+        order_date is not null
+        and {{ is_touched('order_date') }}
+
+    union all
+
+    select
+        *,
+        {{ no_day }} as metric_date
+    from {{ ref('fct_order_items') }}
+    where order_date is null
 
 ),
 
@@ -130,9 +150,19 @@ refund_lines as (
 
     select
         *,
-        coalesce(order_date, {{ no_day }}) as metric_date
+        order_date as metric_date
     from {{ ref('fct_refund_lines') }}
-    where ({{ is_touched('order_date') }} or order_date is null)
+    where
+        order_date is not null
+        and {{ is_touched('order_date') }}
+
+    union all
+
+    select
+        *,
+        {{ no_day }} as metric_date
+    from {{ ref('fct_refund_lines') }}
+    where order_date is null
 
 ),
 
@@ -140,9 +170,19 @@ ledger as (
 
     select
         *,
-        coalesce(order_date, {{ no_day }}) as metric_date
+        order_date as metric_date
     from {{ ref('fct_sales_ledger') }}
-    where ({{ is_touched('order_date') }} or order_date is null)
+    where
+        order_date is not null
+        and {{ is_touched('order_date') }}
+
+    union all
+
+    select
+        *,
+        {{ no_day }} as metric_date
+    from {{ ref('fct_sales_ledger') }}
+    where order_date is null
 
 ),
 

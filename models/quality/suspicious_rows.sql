@@ -1,15 +1,40 @@
 -- One row per finding: a document that was kept as it is although something in it cannot be right.
 with
 
+-- the columns alone that are asked for: these rows are kept and read once for each finding
 orders as (
 
-    select * from {{ ref('fct_orders') }}
+    select
+        order_id,
+        order_no,
+        duplicate_of_order_id,
+        exclusion_reason,
+        currency,
+        fx_source,
+        difference_amount,
+        returns_amount,
+        is_countable,
+        is_over_refunded,
+        order_date,
+        placed_at,
+        shipped_at,
+        delivered_at
+    from {{ ref('fct_orders') }}
 
 ),
 
 items as (
 
-    select * from {{ ref('fct_order_items') }}
+    select
+        order_item_key,
+        order_id,
+        sku,
+        product_key,
+        is_price_unknown
+    from {{ ref('fct_order_items') }}
+    where
+        product_key = '-1'
+        or is_price_unknown
 
 ),
 
@@ -57,7 +82,11 @@ identities as (
 
 shop_orders as (
 
-    select * from {{ ref('stg_shop__orders') }}
+    select
+        order_id,
+        user_id,
+        updated_at
+    from {{ ref('stg_shop__orders') }}
 
 ),
 

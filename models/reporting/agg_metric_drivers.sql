@@ -133,47 +133,83 @@ bounds as (
 
 -- parts that add up
 
-cube_sides as (
+-- the periods overlap: cut where one begins or ends, so that a row of the cube is added up once for all of them
+cuts as (
 
-    select
-        sides.comparison,
-        sides.side,
-        {% for name, column in partitions -%}
-        cube.{{ column }},
-        {% endfor -%}
-        sum(cube.total_sales_amount) as total_sales_amount
+    select start_date as span_start_date
     from sides
-    inner join cube
-        on
-            cube.sales_date >= sides.start_date
-            and cube.sales_date <= sides.end_date
-    group by
-        sides.comparison,
-        sides.side,
-        {% for name, column in partitions -%}
-        cube.{{ column }}{{ ',' if not loop.last }}
-        {% endfor %}
+
+    union
+
+    select cast({{ dbt.dateadd('day', 1, 'end_date') }} as date) as span_start_date
+    from sides
 
 ),
 
-partitioned as (
+spans as (
+
+    select
+        span_start_date,
+        lead(span_start_date) over (order by span_start_date asc nulls last) as next_start_date
+    from cuts
+
+),
+
+cube_spans as (
+
+    select
+        spans.span_start_date,
+        {% for name, column in partitions -%}
+        cube.{{ column }},
+        {% endfor -%}
+        cube.total_sales_amount
+    from spans
+    inner join cube
+        on
+            cube.sales_date >= spans.span_start_date
+            and cube.sales_date < spans.next_start_date
+
+),
+
+segment_spans as (
 
     {% for name, column in partitions -%}
     select
-        comparison,
         '{{ name }}' as decomposition,
-        'part' as driver,
         {{ column }} as segment,
-        sum(case when side = 'period' then total_sales_amount else 0 end) as driver_value,
-        sum(case when side = 'base' then total_sales_amount else 0 end) as driver_base_value,
-        sum(case when side = 'period' then total_sales_amount else -total_sales_amount end) as contribution
-    from cube_sides
-    group by comparison, {{ column }}
+        span_start_date,
+        sum(total_sales_amount) as total_sales_amount
+    from cube_spans
+    group by span_start_date, {{ column }}
     {% if not loop.last %}
     union all
 
     {% endif -%}
     {% endfor %}
+
+),
+
+partitioned as (
+
+    select
+        sides.comparison,
+        segment_spans.decomposition,
+        'part' as driver,
+        segment_spans.segment,
+        sum(case when sides.side = 'period' then segment_spans.total_sales_amount else 0 end) as driver_value,
+        sum(case when sides.side = 'base' then segment_spans.total_sales_amount else 0 end) as driver_base_value,
+        sum(
+            case
+                when sides.side = 'period' then segment_spans.total_sales_amount
+                else -segment_spans.total_sales_amount
+            end
+        ) as contribution
+    from sides
+    inner join segment_spans
+        on
+            segment_spans.span_start_date >= sides.start_date
+            and segment_spans.span_start_date <= sides.end_date
+    group by sides.comparison, segment_spans.decomposition, segment_spans.segment
 
 ),
 

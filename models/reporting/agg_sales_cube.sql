@@ -52,32 +52,47 @@
 
 with
 
-ledger as (
+-- two parts, each of which an index finds: the entries of the days' orders, and those of older orders on these days
+entries_of_orders as (
 
     select * from {{ ref('fct_sales_ledger') }}
     where
         is_countable
-        and ({{ is_touched('event_date') }} or {{ is_touched('order_date') }})
+        and {{ is_touched('order_date') }}
 
 ),
 
-placed_orders as (
+late_entries as (
 
-    select order_id from {{ ref('fct_orders') }}
-    where {{ is_touched('order_date') }}
+    select * from {{ ref('fct_sales_ledger') }}
+    where
+        is_countable
+        and {{ is_touched('event_date') }}
+        and ({{ is_touched('order_date') }}) is not true
 
 ),
 
--- the orders of an entry may be older than the days at hand
+ledger as (
+
+    select * from entries_of_orders
+
+    union all
+
+    select * from late_entries
+
+),
+
 orders as (
 
     select * from {{ ref('fct_orders') }}
+    where {{ is_touched('order_date') }}
+
+    union all
+
+    select * from {{ ref('fct_orders') }}
     where
-        order_id in (
-            select order_id from ledger
-            union
-            select order_id from placed_orders
-        )
+        order_id in (select order_id from late_entries)
+        and ({{ is_touched('order_date') }}) is not true
 
 ),
 
@@ -196,7 +211,7 @@ entries as (
 
 ),
 
--- an entry stands here twice, on its own day and on its order's
+-- an entry counts on its own day and on its order's, and stands here twice where these differ
 parts as (
 
     select
@@ -204,7 +219,7 @@ parts as (
         category,
         event_date as sales_date,
         entry_type as event_type,
-        cast(null as {{ dbt.type_string() }}) as order_type,
+        case when event_date = order_date then entry_type end as order_type,
         amount,
         quantity,
         {% for name in counted -%}
@@ -227,7 +242,9 @@ parts as (
         cast(null as {{ dbt.type_numeric() }}) as {{ name }}{{ ',' if not loop.last }}
         {% endfor %}
     from entries
-    where {{ is_touched('order_date') }}
+    where
+        (event_date = order_date) is not true
+        and {{ is_touched('order_date') }}
 
     union all
 

@@ -34,20 +34,59 @@ days as (
 
 ),
 
+currencies as (
+
+    select distinct currency
+    from rates
+
+),
+
+-- each day between the days of publication; a first one before the calendar begins is carried into it
+events as (
+
+    select
+        currencies.currency,
+        days.rate_date,
+        cast(null as date) as valid_from
+    from days
+    cross join currencies
+
+    union all
+
+    select
+        currency,
+        valid_from as rate_date,
+        valid_from
+    from rates
+
+),
+
+carried as (
+
+    select
+        currency,
+        rate_date,
+        valid_from is null as is_day,
+        max(valid_from) over (partition by currency order by rate_date asc nulls last) as published_date
+    from events
+
+),
+
 final as (
 
     select
         rates.currency,
         {{ store_currency() }} as store_currency,
         cast(rates.rate_to_store_currency as numeric(20, 8)) as rate_to_store_currency,
-        days.rate_date = rates.valid_from as is_published,
-        days.rate_date,
+        carried.rate_date = rates.valid_from as is_published,
+        carried.rate_date,
         rates.valid_from as published_date
-    from days
+    from carried
     inner join rates
         on
-            days.rate_date >= rates.valid_from
-            and (days.rate_date < rates.valid_until or rates.valid_until is null)
+            carried.currency = rates.currency
+            and carried.published_date = rates.valid_from
+    where carried.is_day
 
     union all
 
