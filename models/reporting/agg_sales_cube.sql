@@ -291,6 +291,7 @@ parts as (
     from grouped_orders
     where
         (is_countable or is_placed)
+        and order_date is not null
         and {{ is_touched('order_date') }}
 
 ),

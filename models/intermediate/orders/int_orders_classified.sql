@@ -231,6 +231,7 @@ reasoned as (
             when is_test then 'test'
             when is_fraud then 'fraud'
             when is_cancelled and captured_payment_count = 0 then 'cancelled_before_payment'
+            when order_date is null then 'no_date'
             when fx_source = 'missing' then 'no_exchange_rate'
             when order_kind = 'credit_note' then 'credit_note'
             when order_kind = 'adjustment' then 'adjustment'

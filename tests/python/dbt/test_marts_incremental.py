@@ -87,6 +87,17 @@ def build(
         yield invoke
 
 
+def _place_without_a_date(settings: Settings) -> None:
+    """An order as one is there, of which nobody wrote down when."""
+    with pymongo.MongoClient(settings.mongodb()) as client:
+        orders = client[settings.mongodb_database]["orders"]
+        order = orders.find_one({"status": "delivered"}, sort=[("_id", 1)])
+        assert order is not None
+        for name in ("_id", "placed_at", "created_at", "updated_at"):
+            order.pop(name, None)
+        orders.insert_one(order | {"order_no": "undated", "payments": [], "refunds": []})
+
+
 @pytest.fixture(scope="module")
 def folder(living: Settings, build: Callable[..., None]) -> Path:
     """The shop after ten ticks, each loaded and built as an increment; the store's folder."""
@@ -94,6 +105,7 @@ def folder(living: Settings, build: Callable[..., None]) -> Path:
     ledgerline(living, "store", "generate", "--profile", "xs", "--seed", "7", "--out", str(out))
     ledgerline(living, "load")
     build()
+    _place_without_a_date(living)
     for _ in range(TICKS):
         ledgerline(living, "store", "tick", "--days", "3", "--out", str(out))
         ledgerline(living, "load", "--mode", "sweep")
@@ -120,6 +132,23 @@ def test_a_second_build_changes_nothing(
     before = contents(living)
     build()
     assert contents(living) == before
+
+
+def test_an_order_without_any_date_stands_aside(living: Settings, folder: Path) -> None:
+    with psycopg.connect(**living.postgres()) as connection:
+        found = connection.execute(
+            "select exclusion_reason, is_money_countable, count(*) from core.fct_orders"
+            " where order_no = 'undated' group by 1, 2"
+        ).fetchall()
+        entries = connection.execute(
+            "select count(*), count(*) filter (where entries.is_countable)"
+            " from finance.fct_sales_ledger as entries join core.fct_orders using (order_id)"
+            " where order_no = 'undated'"
+        ).fetchone()
+    assert found == [("no_date", False, 1)]
+    assert entries is not None
+    assert entries[0] > 0
+    assert entries[1] == 0
 
 
 def test_flaw_01_late_updates_change_the_marts_by_what_they_say(
