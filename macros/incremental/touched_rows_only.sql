@@ -44,6 +44,17 @@
         create unique index on touched_entities (entity_id);
         analyze touched_entities;
 
+        {% if 'is_touched_by_day:' in sql -%}
+        create temporary table touched_days on commit drop as
+        select cast(days.date_day as date) as date_day
+        from touched_entities
+        cross join lateral generate_series(
+            touched_entities.entity_id, touched_entities.entity_id + interval '1 {{ entity }} -1 day', interval '1 day'
+        ) as days (date_day);
+
+        analyze touched_days;
+
+        {% endif -%}
         select
             case
                 when {{ 'true' if untracked else 'false' }} or (select bool_or(is_all) from touched_edges) then 'all'
@@ -55,10 +66,15 @@
     {#- dbt hands out a result once; the strategy asks again -#}
     {%- do store_raw_result('touched_state', message=state) -%}
     {%- if state == 'some' -%}
-        {{- return(modules.re.sub(
+        {%- set by_entity = modules.re.sub(
             '(?s)true /[*]is_touched:(.*?):[*]/',
             '\\1 in (select touched_entities.entity_id from touched_entities)',
             sql
+        ) -%}
+        {{- return(modules.re.sub(
+            '(?s)true /[*]is_touched_by_day:(.*?):[*]/',
+            '\\1 in (select touched_days.date_day from touched_days)',
+            by_entity
         )) -}}
     {%- elif state == 'all' -%}
         {%- do run_query(hash_joins()) -%}

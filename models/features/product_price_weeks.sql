@@ -16,8 +16,15 @@
         'touched_also': [
             'select {{ dbt.date_trunc("week", "cast(days.entity_id as date)") }} from {{ touched("day") }} as days',
             'select {{ dbt.date_trunc("week", "order_date") }} from {{ ref("fct_order_items") }}'
-            ' where order_id in {{ touched("order") }} or product_key in {{ touched("sku_group") }}'
-            ' or customer_key in {{ touched("customer_kind") }} or order_date > {{ last_day_built("week_end_date") }}',
+            ' where order_id in {{ touched("order") }}',
+            'select {{ dbt.date_trunc("week", "order_date") }} from {{ ref("fct_order_items") }}'
+            ' where product_key in {{ touched("sku_group") }}',
+            'select {{ dbt.date_trunc("week", "order_date") }} from {{ ref("fct_order_items") }}'
+            ' where customer_key in {{ touched("customer_kind") }}',
+            'select {{ dbt.date_trunc("week", "order_date") }} from {{ ref("fct_order_items") }}'
+            ' where order_date > {{ last_day_built("week_end_date") }}'
+            ' and {{ dbt.dateadd("day", 6, dbt.date_trunc("week", "order_date")) }} <= {{ as_of_date() }}',
+            'select week_start_date from {{ this }} where week_end_date > {{ as_of_date() }}',
         ],
     },
 ) }}
@@ -35,7 +42,7 @@ items as (
         and quantity > 0
         and quantity < {{ var('price_small_quantity', 12) }}
         and gross_sales_amount > 0
-        and {{ is_touched("cast(" ~ dbt.date_trunc('week', 'order_date') ~ " as date)") }}
+        and {{ is_touched('order_date', by_day=true) }}
 
 ),
 

@@ -2,6 +2,11 @@
 --
 -- A day on which no place had any left hides demand: what could not be bought was not sold. Where the books of
 -- a place stand below zero nobody knows what was there.
+--
+-- A view: each change of the balance of one place moves on to all later stretches of the SKU, and forecasts alone
+-- read it, when they are learned.
+{{ config(materialized='view', meta={'tested': 'weekly'}) }}
+
 with
 
 levels as (

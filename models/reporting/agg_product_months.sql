@@ -13,9 +13,7 @@
         'touched_also': [
             'select {{ dbt.date_trunc("month", "cast(days.entity_id as date)") }} from {{ touched("day") }} as days',
             'select {{ dbt.date_trunc("month", "event_date") }} from {{ ref("fct_sales_ledger") }}'
-            ' where order_id in {{ touched("order") }} or product_key in {{ touched("sku_owner") }}',
-            'select {{ dbt.date_trunc("month", "order_date") }} from {{ ref("fct_orders") }}'
-            ' where order_id in {{ touched("order") }}',
+            ' where product_key in {{ touched("sku_owner") }}',
         ],
     },
 ) }}
@@ -28,7 +26,7 @@ ledger as (
     where
         is_countable
         and entry_type in ('sale', 'discount', 'return', 'cogs', 'cogs_return')
-        and {{ is_touched("cast(" ~ dbt.date_trunc('month', 'event_date') ~ " as date)") }}
+        and {{ is_touched('event_date', by_day=true) }}
 
 ),
 
@@ -38,14 +36,14 @@ items as (
     where
         is_countable
         and measure = 'sale'
-        and {{ is_touched("cast(" ~ dbt.date_trunc('month', 'order_date') ~ " as date)") }}
+        and {{ is_touched('order_date', by_day=true) }}
 
 ),
 
 orders as (
 
     select * from {{ ref('fct_orders') }}
-    where {{ is_touched("cast(" ~ dbt.date_trunc('month', 'order_date') ~ " as date)") }}
+    where {{ is_touched('order_date', by_day=true) }}
 
 ),
 

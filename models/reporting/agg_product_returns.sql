@@ -9,7 +9,9 @@
         'touched_also': [
             'select {{ dbt.date_trunc("month", "cast(days.entity_id as date)") }} from {{ touched("day") }} as days',
             'select {{ dbt.date_trunc("month", "refund_date") }} from {{ ref("fct_refund_lines") }}'
-            ' where order_id in {{ touched("order") }} or product_key in {{ touched("sku_owner") }}',
+            ' where order_id in {{ touched("order") }}',
+            'select {{ dbt.date_trunc("month", "refund_date") }} from {{ ref("fct_refund_lines") }}'
+            ' where product_key in {{ touched("sku_owner") }}',
         ],
     },
 ) }}

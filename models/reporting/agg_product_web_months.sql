@@ -28,7 +28,7 @@ sessions as (
     where
         not is_bot
         and not is_deleted
-        and {{ is_touched("cast(" ~ dbt.date_trunc('month', 'session_date') ~ " as date)") }}
+        and {{ is_touched('session_date', by_day=true) }}
 
 ),
 

@@ -9,15 +9,6 @@
 
 with
 
-items as (
-
-    select * from {{ ref('fct_order_items') }}
-    where
-        is_countable
-        and measure = 'sale'
-
-),
-
 owners as (
 
     select * from {{ ref('int_skus_owned') }}
@@ -33,6 +24,12 @@ levels as (
 months as (
 
     select * from {{ ref('fct_inventory_monthly') }}
+
+),
+
+sold as (
+
+    select * from {{ ref('int_product_weeks_sold') }}
 
 ),
 
@@ -59,17 +56,12 @@ weeks as (
 sales as (
 
     select
-        owners.product_id,
-        cast({{ dbt.date_trunc('week', 'items.order_date') }} as date) as week_start_date,
-        sum(coalesce(items.quantity, 0)) as units
-    from items
-    inner join owners
-        on items.product_key = owners.product_key
+        sold.product_id,
+        sold.week_start_date,
+        sold.units
+    from sold
     cross join bounds
-    where
-        items.order_date >= bounds.first_week
-        and items.order_date <= bounds.last_date
-    group by owners.product_id, cast({{ dbt.date_trunc('week', 'items.order_date') }} as date)
+    where sold.week_start_date >= bounds.first_week
 
 ),
 

@@ -11,84 +11,10 @@
 
 with
 
-movements as (
-
-    select * from {{ ref('fct_inventory_movements') }}
-    where
-        is_countable
-        and {{ is_touched('stock_item_key') }}
-
-),
-
-events as (
-
-    select
-        stock_item_key,
-        sku,
-        product_key,
-        location_key,
-        stock_month,
-        movement_date as event_date,
-        movement_type,
-        quantity,
-        0 as incoming_quantity
-    from movements
-    where movement_date is not null
-
-    union all
-
-    -- a receipt is on its way from when it was known or expected until it arrives
-    select
-        stock_item_key,
-        sku,
-        product_key,
-        location_key,
-        incoming_stock_month as stock_month,
-        incoming_date as event_date,
-        'incoming' as movement_type,
-        0 as quantity,
-        quantity as incoming_quantity
-    from movements
-    where
-        movement_type = 'receipt'
-        and (movement_date > incoming_date or movement_date is null)
-
-    union all
-
-    select
-        stock_item_key,
-        sku,
-        product_key,
-        location_key,
-        stock_month,
-        movement_date as event_date,
-        'incoming' as movement_type,
-        0 as quantity,
-        -quantity as incoming_quantity
-    from movements
-    where
-        movement_type = 'receipt'
-        and movement_date > incoming_date
-
-),
-
 months as (
 
-    select
-        stock_item_key,
-        stock_month,
-        min(sku) as sku,
-        min(product_key) as product_key,
-        min(location_key) as location_key,
-        sum(quantity) as net_quantity,
-        sum(incoming_quantity) as incoming_quantity,
-        sum(case when movement_type = 'receipt' then quantity else 0 end) as received_quantity,
-        -sum(case when movement_type = 'sale' then quantity else 0 end) as sold_quantity,
-        sum(case when movement_type = 'return' then quantity else 0 end) as returned_quantity,
-        sum(case when movement_type in ('receipt', 'sale', 'return') then 0 else quantity end) as corrected_quantity,
-        min(event_date) as first_event_date
-    from events
-    group by stock_item_key, stock_month
+    select * from {{ ref('int_stock_months') }}
+    where {{ is_touched('stock_item_key') }}
 
 ),
 
