@@ -26,6 +26,9 @@ movements as (
 items as (
 
     select * from {{ ref('fct_order_items') }}
+    where
+        is_countable
+        and measure = 'sale'
 
 ),
 
@@ -185,9 +188,8 @@ left_orders as (
     select
         movements.stock_item_key,
         movements.order_id,
-        movements.sku,
-        -sum(movements.quantity) as units,
-        max(movements.movement_date) as movement_date
+        min(movements.sku) as sku,
+        -sum(movements.quantity) as units
     from movements
     cross join bounds
     where
@@ -195,47 +197,43 @@ left_orders as (
         and movements.order_id is not null
         and movements.movement_date >= bounds.turnover_from
         and movements.movement_date < bounds.end_date
-    group by movements.stock_item_key, movements.order_id, movements.sku
+    group by movements.stock_item_key, movements.order_id
 
 ),
 
-order_skus as (
+-- beside what left here, all that the order had of the SKU
+left_lines as (
 
     select
-        items.order_id,
-        items.sku,
+        left_orders.stock_item_key,
+        left_orders.order_id,
+        min(left_orders.units) as left_units,
         sum(items.quantity) as units,
         sum(items.gross_sales_amount - items.discount_amount) as demand_amount,
         sum(items.net_sales_amount) as net_sales_amount,
         sum(items.cogs_amount) as cogs_amount,
         count(*) - count(items.unit_cost_amount) as uncosted_lines
-    from items
-    where
-        items.is_countable
-        and items.measure = 'sale'
-        and items.order_id in (select left_orders.order_id from left_orders)
-    group by items.order_id, items.sku
+    from left_orders
+    inner join items
+        on
+            left_orders.order_id = items.order_id
+            and left_orders.sku = items.sku
+    group by left_orders.stock_item_key, left_orders.order_id
 
 ),
 
 earned as (
 
     select
-        left_orders.stock_item_key,
-        sum(order_skus.demand_amount * left_orders.units / order_skus.units) as demand_amount,
-        sum(left_orders.units) as demand_units,
-        sum(order_skus.cogs_amount * left_orders.units / order_skus.units) as cogs_amount,
-        sum(
-            (order_skus.net_sales_amount - order_skus.cogs_amount) * left_orders.units / order_skus.units
-        ) as gross_profit_amount,
-        sum(order_skus.uncosted_lines) as uncosted_lines
-    from left_orders
-    inner join order_skus
-        on
-            left_orders.order_id = order_skus.order_id
-            and left_orders.sku = order_skus.sku
-            and order_skus.units > 0
-    group by left_orders.stock_item_key
+        stock_item_key,
+        sum(demand_amount * left_units / units) as demand_amount,
+        sum(left_units) as demand_units,
+        sum(cogs_amount * left_units / units) as cogs_amount,
+        sum((net_sales_amount - cogs_amount) * left_units / units) as gross_profit_amount,
+        sum(uncosted_lines) as uncosted_lines
+    from left_lines
+    where units > 0
+    group by stock_item_key
 
 ),
 

@@ -21,7 +21,10 @@ months as (
 
 weeks as (
 
-    select * from {{ ref('agg_product_weeks') }}
+    select
+        *,
+        cast({{ dbt.dateadd('day', 6, 'week_start_date') }} as date) as week_end_date
+    from {{ ref('agg_product_weeks') }}
     where is_complete
 
 ),
@@ -115,67 +118,120 @@ on_sale as (
 
 ),
 
--- no month of the two windows is read but once
+-- the months with sales and, with nothing, those that are shown: each of these has its windows' sums
+month_rows as (
+
+    select
+        product_id,
+        month_start_date,
+        {{ basis }} as basis_amount,
+        net_sales_amount,
+        units,
+        false as is_shown
+    from months
+
+    union all
+
+    select
+        product_id,
+        month_start_date,
+        0 as basis_amount,
+        0 as net_sales_amount,
+        0 as units,
+        true as is_shown
+    from on_sale
+
+),
+
+numbered_months as (
+
+    select
+        *,
+        cast(
+            extract(year from month_start_date) * 12 + extract(month from month_start_date) as {{ dbt.type_int() }}
+        ) as month_number
+    from month_rows
+
+),
+
 summed as (
 
     select
-        on_sale.product_id,
-        on_sale.month_start_date,
-        sum(case
-            when months.month_start_date > {{ dbt.dateadd('month', -abc_months, 'on_sale.month_start_date') }}
-                then months.{{ basis }}
-        end) as abc_revenue,
-        sum(case
-            when months.month_start_date > {{ dbt.dateadd('month', -abc_months, 'on_sale.month_start_date') }}
-                then months.units
-        end) as abc_units,
-        sum(case when months.month_start_date = on_sale.month_start_date then months.net_sales_amount end)
-            as net_sales_amount,
-        sum(case when months.month_start_date = on_sale.month_start_date then months.units end) as units,
-        sum(case
-            when months.month_start_date > {{ dbt.dateadd('month', -bcg_months, 'on_sale.month_start_date') }}
-                then months.{{ basis }}
-        end) as bcg_revenue,
-        sum(case
-            when months.month_start_date > {{ dbt.dateadd('month', -bcg_months, 'on_sale.month_start_date') }}
-                then months.units
-        end) as bcg_units,
-        sum(case
-            when
-                months.month_start_date > {{ dbt.dateadd('month', -bcg_months - 12, 'on_sale.month_start_date') }}
-                and months.month_start_date <= {{ dbt.dateadd('month', -12, 'on_sale.month_start_date') }}
-                then months.{{ basis }}
-        end) as bcg_prior_revenue
-    from on_sale
-    inner join months
-        on
-            on_sale.product_id = months.product_id
-            and on_sale.month_start_date >= months.month_start_date
-            and months.month_start_date > {{ dbt.dateadd('month',
-                -([abc_months, bcg_months + 12] | max), 'on_sale.month_start_date') }}
-    group by on_sale.product_id, on_sale.month_start_date
+        product_id,
+        month_start_date,
+        is_shown,
+        {% for name, amount, first, last in [
+            ('abc_revenue', 'basis_amount', abc_months - 1, 0),
+            ('abc_units', 'units', abc_months - 1, 0),
+            ('bcg_revenue', 'basis_amount', bcg_months - 1, 0),
+            ('bcg_units', 'units', bcg_months - 1, 0),
+            ('bcg_prior_revenue', 'basis_amount', bcg_months + 11, 12),
+            ('net_sales_amount', 'net_sales_amount', 0, 0),
+            ('units', 'units', 0, 0),
+        ] -%}
+        sum({{ amount }}) over (
+            partition by product_id order by month_number asc nulls last
+            range between {{ first }} preceding and {{ last }} preceding
+        ) as {{ name }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from numbered_months
 
 ),
 
 -- weeks without a row had stock and no demand: they count with 0, which adds nothing to the sums
+week_rows as (
+
+    select
+        weeks.product_id,
+        weeks.week_end_date as last_date,
+        weeks.corrected_units,
+        weeks.is_censored,
+        cast(null as date) as month_start_date
+    from weeks
+    inner join described
+        on
+            weeks.product_id = described.product_id
+            and weeks.week_start_date >= described.first_date
+
+    union all
+
+    select
+        product_id,
+        period_end as last_date,
+        cast(null as {{ type_money() }}) as corrected_units,
+        false as is_censored,
+        month_start_date
+    from on_sale
+
+),
+
+numbered_weeks as (
+
+    select
+        *,
+        corrected_units * corrected_units as demand_square,
+        case when corrected_units > 0 then 1 end as demand_week,
+        case when is_censored then 1 end as censored_week,
+        {{ dbt.datediff("cast('1900-01-01' as date)", 'last_date', 'day') }} as day_number
+    from week_rows
+
+),
+
 demand as (
 
     select
-        on_sale.product_id,
-        on_sale.month_start_date,
-        sum(weeks.corrected_units) as demand_sum,
-        sum(weeks.corrected_units * weeks.corrected_units) as demand_square_sum,
-        count(case when weeks.corrected_units > 0 then 1 end) as demand_weeks,
-        count(case when weeks.is_censored then 1 end) as censored_weeks
-    from on_sale
-    inner join weeks
-        on
-            on_sale.product_id = weeks.product_id
-            and weeks.week_start_date >= on_sale.first_date
-            and {{ dbt.dateadd('day', 6, 'weeks.week_start_date') }} <= on_sale.period_end
-            and {{ dbt.dateadd('day', 6, 'weeks.week_start_date') }}
-                > {{ dbt.dateadd('day', -7 * xyz_weeks, 'on_sale.period_end') }}
-    group by on_sale.product_id, on_sale.month_start_date
+        product_id,
+        month_start_date,
+        {% for name, aggregate in [
+            ('demand_sum', 'sum(corrected_units)'), ('demand_square_sum', 'sum(demand_square)'),
+            ('demand_weeks', 'count(demand_week)'), ('censored_weeks', 'count(censored_week)'),
+        ] -%}
+        {{ aggregate }} over (
+            partition by product_id order by day_number asc nulls last
+            range between {{ 7 * xyz_weeks - 1 }} preceding and current row
+        ) as {{ name }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from numbered_weeks
 
 ),
 
@@ -211,6 +267,7 @@ weighed as (
         on
             on_sale.product_id = summed.product_id
             and on_sale.month_start_date = summed.month_start_date
+            and summed.is_shown
     left join demand
         on
             on_sale.product_id = demand.product_id

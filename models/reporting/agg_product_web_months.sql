@@ -13,6 +13,10 @@
             'select {{ dbt.date_trunc("month", "sessions.session_date") }} from {{ ref("fct_sessions") }} as sessions'
             ' inner join {{ ref("fct_web_events") }} as events on sessions.session_id = events.session_id'
             ' where events.order_id in {{ touched("order") }}',
+            'select {{ dbt.date_trunc("month", "sessions.session_date") }} from {{ ref("fct_sessions") }} as sessions'
+            ' inner join {{ ref("fct_web_events") }} as events on sessions.session_id = events.session_id'
+            ' inner join {{ ref("fct_order_items") }} as items on events.order_id = items.order_id'
+            ' where items.product_key in {{ touched("sku_owner") }}',
         ],
     },
 ) }}
