@@ -44,7 +44,7 @@ final as (
 
     select
         owners.product_id,
-        sum(coalesce(items.quantity, 0)) as units,
+        cast(sum(coalesce(items.quantity, 0)) as {{ type_money() }}) as units,
         cast({{ dbt.date_trunc('week', 'items.order_date') }} as date) as week_start_date,
         max(items.order_date) as last_order_date
     from items

@@ -309,6 +309,47 @@ def test_expansions_add_entities_of_other_kinds(chain: Chain) -> None:
     }  # fmt: skip
 
 
+def test_of_a_touched_month_its_days_are_read(chain: Chain) -> None:
+    """The months before and after it are left as they are, also their days beside it."""
+    chain.rows("alter table shop.lines add column day date not null default '2024-02-29'")
+    chain.rows("update shop.lines set day = '2024-03-01' where order_id = 'b'")
+    chain.rows("update shop.lines set day = '2024-01-31' where order_id = 'c'")
+    lines = chain.folder / "models/lines.sql"
+    lines.write_text(
+        lines.read_text()
+        .replace("customer, amount from", "customer, amount, day from")
+        .replace("'touches': {", "'touches': {'day': 'day', ")
+    )
+    months = chain.folder / "models/months.sql"
+    months.write_text(f"""
+        {{{{ config({BY_ENTITY}, unique_key=['month'], meta={{
+            'entity': 'month', 'entity_column': 'month',
+            'touched_also': [
+                "select date_trunc('month', days.entity_id) from {{{{ touched('day') }}}} as days",
+            ],
+        }}) }}}}
+        select cast(date_trunc('month', day) as date) as month, sum(amount) as amount
+        from {{{{ ref('lines') }}}}
+        where {{{{ is_touched('day', by_day=true) }}}}
+        group by 1
+    """)
+
+    def amounts() -> dict[str, int]:
+        return dict(chain.rows("select month::text, amount::int from marts.months"))
+
+    try:
+        chain.dbt("parse")
+        chain.dbt("run", "--full-refresh", "--select", "lines months")
+        assert amounts() == {"2024-01-01": 8, "2024-02-01": 3, "2024-03-01": 4}
+        chain.rows("update marts.months set amount = 0 where month <> '2024-02-01'")
+        chain.rows("update shop.lines set amount = 10 where line_id = '1'")
+        chain.rows("insert into shop.lines values ('5', 'a', 'ann', 5, '2024-02-01')")
+        chain.dbt("run", "--select", "lines months")
+        assert amounts() == {"2024-01-01": 0, "2024-02-01": 17, "2024-03-01": 0}
+    finally:
+        months.unlink()
+
+
 def test_a_build_tests_what_was_written_since_the_tests_passed(chain: Chain) -> None:
     chain.rows("update marts.orders set customer = null where order_id = 'b'")
     chain.rows("insert into shop.lines values ('5', 'd', 'cy', 16)")
