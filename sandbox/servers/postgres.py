@@ -86,8 +86,7 @@ class Postgres:
             if pid := processes.find(["-D", str(data)]):
                 processes.stop(pid, signal.SIGQUIT, 30, ["-D", str(data)])
             shutil.rmtree(data)
-        for left in place.glob("postgres-*.new"):
-            shutil.rmtree(left, ignore_errors=True)
+        _remove_halves(place)
         # a name of its own: what a killed set-up started may still clean up the last one
         half = place / f"postgres-{secrets.token_hex(4)}.new"
         half.mkdir(mode=0o700)
@@ -121,6 +120,8 @@ class Postgres:
             "\n".join(statements) + "\n",
         )
         half.rename(data)
+        # again: what a killed set-up had started went on writing for a while
+        _remove_halves(place)
         if data != self.link:
             self.link.symlink_to(data)
 
@@ -264,3 +265,9 @@ class Postgres:
                 f"{pid} loses nothing that was committed"
             )
         return True
+
+
+def _remove_halves(place: Path) -> None:
+    """Remove the clusters of set-ups that did not end."""
+    for left in place.glob("postgres-*.new"):
+        shutil.rmtree(left, ignore_errors=True)
