@@ -12,7 +12,7 @@
     {%- set weekly = ["''"] -%}
     {%- for node in graph.nodes.values() if node.resource_type == 'test' -%}
         {%- do tests.append("'" ~ node.unique_id ~ "'") -%}
-        {%- if 'weekly' in [(node.config.meta or {}).get('tested'), ((graph.nodes.get(node.attached_node) or node).config.meta or {}).get('tested')] -%}
+        {%- if is_tested_weekly(node) -%}
             {%- do weekly.append("'" ~ node.unique_id ~ "'") -%}
         {%- endif -%}
     {%- endfor -%}

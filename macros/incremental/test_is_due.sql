@@ -7,7 +7,7 @@
     {%- set due = {'is_due': true, 'note': ''} -%}
     {%- set tested = graph.nodes.get(model.attached_node) or model if execute else none -%}
     {%- if tested and flags.WHICH in ('build', 'test') and model.resource_type == 'test' -%}
-        {%- if 'weekly' in [(model.config.meta or {}).get('tested'), (tested.config.meta or {}).get('tested')] -%}
+        {%- if is_tested_weekly(model) -%}
             {%- set name = tested.name ~ '@' ~ tested.checksum.checksum -%}
             {%- do due.update({'note': '/*tested:' ~ name ~ ':0:all*/'}) -%}
             {%- if flags.WHICH == 'build' and not flags.FULL_REFRESH and var('test_scope', 'touched') != 'all' -%}

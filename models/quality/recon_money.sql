@@ -52,12 +52,18 @@
 with
 
 -- what has no day is a part of its own, so that an index finds either
-orders as (
+{% for name, fact in {
+    'orders': ref('fct_orders'),
+    'items': ref('fct_order_items'),
+    'refund_lines': ref('fct_refund_lines'),
+    'ledger': ref('fct_sales_ledger'),
+}.items() -%}
+{{ name }} as (
 
     select
         *,
         order_date as metric_date
-    from {{ ref('fct_orders') }}
+    from {{ fact }}
     where
         order_date is not null
         and {{ is_touched('order_date') }}
@@ -67,11 +73,12 @@ orders as (
     select
         *,
         {{ no_day }} as metric_date
-    from {{ ref('fct_orders') }}
+    from {{ fact }}
     where order_date is null
 
 ),
 
+{% endfor -%}
 documents as (
 
     select
@@ -123,66 +130,6 @@ currencies as (
 kinds as (
 
     select * from {{ ref('int_skus_classified') }}
-
-),
-
-items as (
-
-    select
-        *,
-        order_date as metric_date
-    from {{ ref('fct_order_items') }}
-    where
-        order_date is not null
-        and {{ is_touched('order_date') }}
-
-    union all
-
-    select
-        *,
-        {{ no_day }} as metric_date
-    from {{ ref('fct_order_items') }}
-    where order_date is null
-
-),
-
-refund_lines as (
-
-    select
-        *,
-        order_date as metric_date
-    from {{ ref('fct_refund_lines') }}
-    where
-        order_date is not null
-        and {{ is_touched('order_date') }}
-
-    union all
-
-    select
-        *,
-        {{ no_day }} as metric_date
-    from {{ ref('fct_refund_lines') }}
-    where order_date is null
-
-),
-
-ledger as (
-
-    select
-        *,
-        order_date as metric_date
-    from {{ ref('fct_sales_ledger') }}
-    where
-        order_date is not null
-        and {{ is_touched('order_date') }}
-
-    union all
-
-    select
-        *,
-        {{ no_day }} as metric_date
-    from {{ ref('fct_sales_ledger') }}
-    where order_date is null
 
 ),
 
