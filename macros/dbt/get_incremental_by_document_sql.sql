@@ -22,8 +22,9 @@
             "incremental_strategy by_document needs unique_key: the one column with the document's id"
         ) }}
     {%- endif %}
+    {%- set names = arg_dict['dest_columns'] | map(attribute='name') | reject('equalto', '_loaded_at') | list -%}
     {%- set values = [] -%}
-    {%- for column in arg_dict['dest_columns'] if column.name != '_loaded_at' -%}
+    {%- for column in arg_dict['dest_columns'] if column.name in names -%}
         {%- do values.append(column.quoted) -%}
     {%- endfor -%}
     {%- set old_rows -%}
@@ -41,7 +42,7 @@
     union all
     ({{ new_rows }} except all {{ old_rows }});
 
-    {{ log_touches('changed_rows', touched_columns(config)) }};
+    {{ log_all_touches('changed_rows', [document_key], names) }}
 
     delete from {{ target }}
     where {{ document_key }} in (select {{ document_key }} from {{ changes }});

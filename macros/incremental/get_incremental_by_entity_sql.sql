@@ -18,7 +18,6 @@
     {%- set columns = names | join(', ') -%}
     {%- set entity_column = (config.get('meta') or {}).get('entity_column') -%}
     {%- set state = load_result('touched_state')['response'] | string -%}
-    {%- set pairs = touched_columns(config) -%}
     {%- set old_values = [] -%}
     {%- set new_values = [] -%}
     {%- for name in names -%}
@@ -60,9 +59,7 @@
 
         analyze changed_rows ({{ key }});
 
-        {% if pairs -%}
-        {{ log_touches('changed_rows', pairs) }};
-        {%- endif %}
+        {{ log_all_touches('changed_rows', keys, arg_dict['dest_columns'] | map(attribute='name') | list) }}
         {{ log_narrow_touches('changed_rows', (config.get('meta') or {}).get('narrow_touches', {})) }}
 
         delete from {{ target }}

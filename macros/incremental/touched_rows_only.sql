@@ -8,35 +8,35 @@
     {%- set is_whole = not meta.get('entity_column') -%}
     {%- set untracked = parent_nodes(model)['untracked'] | length > 0 -%}
     {%- set entity = meta.get('entity', '') -%}
+    {%- set expansions = [] -%}
+    {%- for expansion in meta.get('touched_also', []) -%}
+        {%- do expansions.append(render(expansion)) -%}
+    {%- endfor -%}
+    {#- of the touched keys those that the model asks for: most touches are of entities that it has no use of -#}
+    {%- set asked = modules.re.findall("touched_keys[.]entity = '([a-z_]+)'", expansions | join(' ')) | unique | list -%}
     {%- call statement('touched', fetch_result=True) -%}
         lock table {{ this }} in share row exclusive mode;
 
         {{ mark_built(sql) }};
 
+        {% if asked -%}
         create temporary table touched_keys on commit drop as
-        select distinct
-            touched.model,
-            touched.entity,
-            touched.entity_id
-        from {{ touch_log('touched') }} as touched
-        inner join touched_edges
-            on
-                touched.model = touched_edges.parent
-                and touched.touch_id > touched_edges.built_touch_id
-                and touched.touch_id <= touched_edges.touch_id
-        where not exists (select 1 from touched_edges where is_all);
+        {{ touches_to_take_over(['model', 'entity', 'entity_id'], asked) }};
 
         analyze touched_keys;
 
+        {% endif -%}
+        {% if not is_whole -%}
         create temporary table touched_entities on commit drop as
-        select distinct cast(touched_keys.entity_id as {{ entity_type(entity) }}) as entity_id
-        from touched_keys
-        where touched_keys.entity = '{{ entity }}'
-        {%- for expansion in meta.get('touched_also', []) %}
+        select distinct cast(entities.entity_id as {{ entity_type(entity) }}) as entity_id
+        from (
+            {{ touches_to_take_over(['entity_id'], [entity]) }}
+        ) as entities
+        {%- for expansion in expansions %}
         union
         select cast(also.entity_id as {{ entity_type(entity) }}) as entity_id
         from (
-            {{ render(expansion) }}
+            {{ expansion }}
         ) as also (entity_id)
         where also.entity_id is not null
         {%- endfor %};
@@ -44,6 +44,7 @@
         create unique index on touched_entities (entity_id);
         analyze touched_entities;
 
+        {% endif -%}
         {% if 'is_touched_by_day:' in sql -%}
         create temporary table touched_days on commit drop as
         select cast(days.date_day as date) as date_day
@@ -58,7 +59,9 @@
         select
             case
                 when {{ 'true' if untracked else 'false' }} or (select bool_or(is_all) from touched_edges) then 'all'
-                when not exists (select 1 from {{ 'touched_keys' if is_whole else 'touched_entities' }}) then 'none'
+                when not exists (
+                    select 1 from {{ 'touched_edges where touch_id > built_touch_id' if is_whole else 'touched_entities' }}
+                ) then 'none'
                 else '{{ "all" if is_whole else "some" }}'
             end as state
     {%- endcall -%}
@@ -71,11 +74,12 @@
             '\\1 in (select touched_entities.entity_id from touched_entities)',
             sql
         ) -%}
-        {{- return(modules.re.sub(
+        {%- set by_day = modules.re.sub(
             '(?s)true /[*]is_touched_by_day:(.*?):[*]/',
             '\\1 in (select touched_days.date_day from touched_days)',
             by_entity
-        )) -}}
+        ) -%}
+        {{- return(modules.re.sub('(?s)in /[*]few:[*]/ [(](.*?)[)] /[*]:few[*]/', '= any(array(\\1))', by_day)) -}}
     {%- elif state == 'all' -%}
         {%- do run_query(hash_joins()) -%}
         {{- return(sql) -}}

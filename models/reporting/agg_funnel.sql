@@ -55,6 +55,7 @@ events as (
         funnel_step,
         event_at
     from {{ ref('fct_web_events') }}
+    where {{ is_in_few('session_id', 'select session_id from sessions') }}
 
 ),
 
@@ -64,7 +65,9 @@ session_orders as (
         order_id,
         session_id
     from {{ ref('int_session_orders') }}
-    where is_countable
+    where
+        is_countable
+        and {{ is_in_few('session_id', 'select session_id from sessions') }}
 
 ),
 
@@ -74,6 +77,7 @@ orders as (
         order_id,
         total_sales_amount
     from {{ ref('fct_orders') }}
+    where {{ is_in_few('order_id', 'select order_id from session_orders') }}
 
 ),
 

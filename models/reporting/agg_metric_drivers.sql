@@ -6,16 +6,6 @@
 -- special case. What a factor would have been in a period that had none of it is taken from the other period, so
 -- that the lack is told by the factor that was 0. Prices, volumes and mix compare the products that were sold in
 -- both periods; new and vanished ones are drivers of their own. Read from roll-ups, and from the ledger by date.
-{% set partitions = [
-    ('store', 'store_id'),
-    ('country', 'country_code'),
-    ('category', 'category'),
-    ('sales_channel', 'sales_channel'),
-    ('marketing_channel', 'marketing_channel'),
-    ('device', 'device'),
-    ('payment_method', 'payment_method'),
-    ('customer_type', 'customer_type'),
-] %}
 {% set sales_parts = [
     ('gross_sales', 'gross_sales_amount', 1), ('discounts', 'discount_amount', -1), ('returns', 'returns_amount', -1),
     ('shipping', 'shipping_amount', 1), ('tax', 'tax_amount', 1),
@@ -45,9 +35,9 @@ daily as (
 
 ),
 
-cube as (
+members as (
 
-    select * from {{ ref('agg_sales_cube') }}
+    select * from {{ ref('agg_sales_by_dimension') }}
 
 ),
 
@@ -133,7 +123,7 @@ bounds as (
 
 -- parts that add up
 
--- the periods overlap: cut where one begins or ends, so that a row of the cube is added up once for all of them
+-- the periods overlap: cut where one begins or ends, so that a day is added up once for all of them
 cuts as (
 
     select start_date as span_start_date
@@ -155,37 +145,19 @@ spans as (
 
 ),
 
-cube_spans as (
-
-    select
-        spans.span_start_date,
-        {% for name, column in partitions -%}
-        cube.{{ column }},
-        {% endfor -%}
-        cube.total_sales_amount
-    from spans
-    inner join cube
-        on
-            cube.sales_date >= spans.span_start_date
-            and cube.sales_date < spans.next_start_date
-
-),
-
 segment_spans as (
 
-    {% for name, column in partitions -%}
     select
-        '{{ name }}' as decomposition,
-        {{ column }} as segment,
-        span_start_date,
-        sum(total_sales_amount) as total_sales_amount
-    from cube_spans
-    group by span_start_date, {{ column }}
-    {% if not loop.last %}
-    union all
-
-    {% endif -%}
-    {% endfor %}
+        members.dimension as decomposition,
+        members.member as segment,
+        spans.span_start_date,
+        sum(members.total_sales_amount) as total_sales_amount
+    from spans
+    inner join members
+        on
+            members.sales_date >= spans.span_start_date
+            and members.sales_date < spans.next_start_date
+    group by members.dimension, members.member, spans.span_start_date
 
 ),
 

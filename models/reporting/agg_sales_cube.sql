@@ -91,7 +91,7 @@ orders as (
 
     select * from {{ ref('fct_orders') }}
     where
-        order_id in (select order_id from late_entries)
+        {{ is_in_few('order_id', 'select order_id from late_entries') }}
         and ({{ is_touched('order_date') }}) is not true
 
 ),

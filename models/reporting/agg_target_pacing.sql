@@ -4,7 +4,6 @@
 -- period of the year before stands in, marked as such: a reference, not a plan. The roll-ups that are read have
 -- one row a day and member, so this is cheap to compute as a whole.
 {% set metrics = ['total_sales', 'net_sales', 'demand', 'gross_profit', 'cm2', 'orders', 'units'] %}
-{% set scopes = [('country', 'country_code'), ('category', 'category'), ('sales_channel', 'sales_channel')] %}
 {% set measure_columns = {'orders': 'orders', 'units': 'units'} %}
 {% set weekday_window = 56 %}
 
@@ -23,9 +22,10 @@ daily as (
 
 ),
 
-cube as (
+members as (
 
-    select * from {{ ref('agg_sales_cube') }}
+    select * from {{ ref('agg_sales_by_dimension') }}
+    where dimension in ('country', 'category', 'sales_channel')
 
 ),
 
@@ -67,25 +67,21 @@ scoped as (
     from daily
     group by metric_date
 
-    {% for scope, column in scopes -%}
     union all
 
     select
-        '{{ scope }}' as scope_type,
-        cube.{{ column }} as scope_value,
-        cube.sales_date as metric_date,
+        members.dimension as scope_type,
+        members.member as scope_value,
+        members.sales_date as metric_date,
         {% for metric in metrics -%}
-        sum(cube.{{ measure_columns.get(metric, metric ~ '_amount') }}) as {{ metric }}{{ ',' if not loop.last }}
+        members.{{ measure_columns.get(metric, metric ~ '_amount') }} as {{ metric }}{{ ',' if not loop.last }}
         {% endfor %}
-    from cube
+    from members
     inner join wanted_scopes
         on
-            wanted_scopes.scope_type = '{{ scope }}'
-            and cube.{{ column }} = wanted_scopes.scope_value
-    where cube.sales_date <= {{ as_of_date() }}
-    group by cube.{{ column }}, cube.sales_date
-
-    {% endfor %}
+            members.dimension = wanted_scopes.scope_type
+            and members.member = wanted_scopes.scope_value
+    where members.sales_date <= {{ as_of_date() }}
 
 ),
 

@@ -11,6 +11,7 @@
         'entity': 'order',
         'entity_column': 'order_id',
         'touched_also': [
+            "select entity_id from {{ touched('order_progress') }} as orders",
             "select order_id from {{ ref('fct_order_items') }} where product_key in {{ touched('sku_name') }}",
             "select order_id from {{ ref('fct_orders') }} where campaign_id in {{ touched('campaign', 'dim_campaigns') }}",
             "select order_id from {{ ref('fct_orders') }} where geography_key in {{ touched('place', 'dim_geography') }}",

@@ -42,7 +42,9 @@ channels as (
 touches as (
 
     select * from {{ ref('int_touchpoints') }}
-    where is_action
+    where
+        is_action
+        and {{ is_in_few('customer_key', 'select customer_key from orders') }}
 
 ),
 

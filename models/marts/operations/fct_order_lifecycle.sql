@@ -7,7 +7,14 @@
     materialized='incremental',
     incremental_strategy='by_entity',
     unique_key=['order_id'],
-    meta={'entity': 'order', 'entity_column': 'order_id', 'touches': {'day': 'fulfilment_date'}},
+    meta={
+        'entity': 'order',
+        'entity_column': 'order_id',
+        'touches': {'day': 'fulfilment_date'},
+        'touched_also': [
+            "select entity_id from {{ touched('order_progress') }} as orders",
+        ],
+    },
 ) }}
 
 with

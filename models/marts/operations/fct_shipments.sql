@@ -6,7 +6,13 @@
     materialized='incremental',
     incremental_strategy='by_entity',
     unique_key=['shipment_key'],
-    meta={'entity': 'order', 'entity_column': 'order_id'},
+    meta={
+        'entity': 'order',
+        'entity_column': 'order_id',
+        'touched_also': [
+            "select entity_id from {{ touched('order_progress') }} as orders",
+        ],
+    },
 ) }}
 
 with

@@ -1,7 +1,10 @@
 -- One row per order document.
 {{ config(
     unique_key='order_id',
-    meta={'touches': {'user': 'user_id', 'order_no': 'order_no'}},
+    meta={
+        'touches': {'user': 'user_id', 'order_no': 'order_no'},
+        'set_apart': {'order_progress': {'key': 'order_id', 'columns': ['status', 'shipped_at', 'delivered_at', 'tracking', 'updated_at']}},
+    },
     indexes=[
         {'columns': ['order_id'], 'unique': true},
         {'columns': ['user_id']},

@@ -496,6 +496,76 @@ def test_a_column_that_nobody_names_touches_them_not(chain: Chain) -> None:
     assert buyers() == {"1", "3", "4"}
 
 
+def test_columns_that_are_set_apart_touch_only_who_asks_for_them(chain: Chain) -> None:
+    chain.rows("alter table shop.lines add column note text")
+    apart = "{'noted_line': {'key': 'line_id', 'columns': ['note']}}"
+    lines = chain.folder / "models/lines.sql"
+    lines.write_text(
+        lines.read_text()
+        .replace("customer, amount from", "customer, amount, note from")
+        .replace("meta={", f"meta={{'set_apart': {apart},")
+        .replace("'touches': {", "'touches': {'line': 'line_id', ")
+    )
+    notes = chain.folder / "models/notes.sql"
+    notes.write_text(f"""
+        {{{{ config({BY_ENTITY}, unique_key=['line_id'], meta={{
+            'entity': 'line', 'entity_column': 'line_id',
+            'touched_also': ["select entity_id from {{{{ touched('noted_line') }}}} as lines"],
+        }}) }}}}
+        select line_id, note, amount from {{{{ ref('lines') }}}}
+        where {{{{ is_touched('line_id') }}}}
+    """)
+    tests = chain.folder / "models/tests.yml"
+    tests.write_text(
+        tests.read_text()
+        + "  - name: lines\n    columns:\n      - name: note\n        data_tests:\n"
+        + "          - accepted_values: {arguments: {values: [x, y]}}\n"
+    )
+    try:
+        chain.dbt("parse")
+        chain.dbt("build", "--full-refresh")
+        chain.rows("update marts.orders set amount = 1000 where order_id = 'b'")
+        chain.rows("update shop.lines set note = 'x' where line_id = '3'")
+        chain.dbt("run", "--select", "lines")
+        assert chain.log() == {("lines", "noted_line", "3")}
+        chain.dbt("run", "--select", "notes orders")
+        assert chain.rows("select note from marts.notes where line_id = '3'") == [("x",)]
+        assert chain.rows("select amount::int from marts.orders where order_id = 'b'") == [(1000,)]
+        # beside another change, and as a whole row, it touches everything that the row touches
+        chain.rows("update shop.lines set note = 'y', amount = 5 where line_id = '3'")
+        chain.rows("delete from shop.lines where line_id = '4'")
+        chain.dbt("build")
+        assert chain.rows("select line_id, note, amount::int from marts.notes order by 1") == [
+            ("1", None, 1), ("2", None, 2), ("3", "y", 5),
+        ]  # fmt: skip
+        assert chain.customers() == {"ann": (8, 2)}
+        # the tests of the row read it, whatever changed
+        chain.rows("update shop.lines set note = 'z' where line_id = '1'")
+        chain.dbt("build", success=False)
+    finally:
+        notes.unlink()
+
+
+def test_few_rows_are_found_by_an_index(chain: Chain) -> None:
+    """In an increment; built from nothing it is a plain semi-join. Both give the same rows."""
+    few = "select others.line_id from shop.lines as others where coalesce(others.amount, 1) > 0"
+    touched = "where {{ is_touched('lines.order_id') }}"
+    orders = chain.folder / "models/orders.sql"
+    orders.write_text(
+        orders.read_text().replace(
+            touched, f'{touched} and {{{{ is_in_few("lines.line_id", "{few}") }}}}'
+        )
+    )
+    chain.dbt("parse")
+    chain.dbt("build")
+    assert chain.customers() == {"ann": (7, 2), "bob": (8, 1)}
+    chain.rows("insert into shop.lines values ('5', 'd', 'bob', 16), ('6', 'd', 'bob', 0)")
+    chain.dbt("build", "--log-level-file", "debug")
+    assert chain.customers() == {"ann": (7, 2), "bob": (24, 2)}
+    sent = (chain.folder / "logs/dbt.log").read_text()
+    assert "= any(array(select others.line_id" in sent
+
+
 def test_a_key_without_a_value_is_refused(chain: Chain) -> None:
     chain.rows("insert into shop.lines values ('5', null, 'cy', 16)")
     chain.dbt("run", "--full-refresh", "--select", "lines orders", success=False)

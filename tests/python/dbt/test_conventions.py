@@ -393,6 +393,53 @@ def test_incremental_models_log_what_they_change(models):
     assert wrong == []
 
 
+# a column of the same name, of something else
+NAMED_ALIKE = {
+    "fct_reviews": "the status of a review",
+    "fct_payments": "the status of a payment",
+    "fct_order_status_events": "the status that an event tells",
+}
+
+
+def test_who_reads_a_column_that_is_set_apart_takes_its_touches_over(manifest, models):
+    """Straight or through views: a row in which nothing else changed touches nobody else."""
+    by_name = {model.unique_id: model for model in models}
+    readers: dict[str, list] = {}
+    for model in models:
+        for name in model.depends_on.nodes:
+            readers.setdefault(name, []).append(model)
+
+    def incremental_readers(name):
+        for model in readers.get(name, []):
+            if model.config.materialized == "view":
+                yield from incremental_readers(model.unique_id)
+            elif model.config.meta.get("entity_column"):
+                yield model
+
+    pairs = [
+        (parent, entity, read["columns"])
+        for parent in by_name.values()
+        for entity, read in parent.config.meta.get("set_apart", {}).items()
+    ]
+    assert pairs
+    wrong = [
+        (parent.name, reader.name)
+        for parent, entity, columns in pairs
+        for reader in incremental_readers(parent.unique_id)
+        if re.search(rf"\b({'|'.join(columns)})\b", without_comments(reader.raw_code))
+        and f"touched('{entity}')" not in str(reader.config.meta.get("touched_also"))
+        and reader.name not in NAMED_ALIKE
+    ]
+    assert wrong == []
+    unknown = [
+        (parent.name, column)
+        for parent, _, columns in pairs
+        for column in columns
+        if len(re.findall(rf"\b{column}\b", parent.raw_code)) < 2
+    ]
+    assert unknown == []
+
+
 def test_incremental_models_read_only_touched_rows(models):
     wrong = [
         model.name
