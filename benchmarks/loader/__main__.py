@@ -49,7 +49,9 @@ def main() -> None:
     """Measure and show."""
     arguments = _arguments()
     os.environ["POSTGRES_DB"] = NAME
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that all is tidied up
+    # so that all is tidied up, also where a script that started it behind itself had it ignore Ctrl-C
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit("ended"))
     settings = Settings()
     load = os.getloadavg()[0]
     manager.up(settings)
