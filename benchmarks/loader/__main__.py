@@ -49,7 +49,7 @@ def main() -> None:
     """Measure and show."""
     arguments = _arguments()
     os.environ["POSTGRES_DB"] = NAME
-    # so that all is tidied up, also where a script that started it behind itself had it ignore Ctrl-C
+    # so that all is tidied up, also where it was started with Ctrl-C ignored (by a script, with &)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit("ended"))
     settings = Settings()
