@@ -8,5 +8,7 @@
         {%- do store_raw_result('main', message='nothing was touched', code='SKIP', rows_affected=0) -%}
         {{- return({'relations': [existing]}) -}}
     {%- endif -%}
-    {{- return(dbt.materialization_incremental_default()) -}}
+    {%- set made = dbt.materialization_incremental_default() -%}
+    {%- do note_written() -%}
+    {{- return(made) -}}
 {% endmaterialization %}

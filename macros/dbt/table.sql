@@ -8,7 +8,9 @@
     {%- if not (may_stay and is_untouched(sql)) -%}
         {%- do run_query("select pg_advisory_xact_lock(hashtextextended('" ~ this ~ "', 0))") -%}
         {%- if not (may_stay and is_untouched(sql)) -%}
-            {{- return(dbt.materialization_table_default()) -}}
+            {%- set made = dbt.materialization_table_default() -%}
+            {%- do note_written() -%}
+            {{- return(made) -}}
         {%- endif -%}
     {%- endif -%}
     {%- do store_raw_result('main', message='nothing was touched', code='SKIP', rows_affected=0) -%}

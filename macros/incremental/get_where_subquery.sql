@@ -14,8 +14,11 @@
             'select * from ' ~ relation ~ ' where (' ~ condition ~ ') and (' ~ (config.get('where') or 'true') ~ ')'
         ) -%}
     {%- endfor -%}
-    {%- if scope['conditions'] or config.get('where') -%}
-        {{- return('(' ~ parts | join(' union all ') ~ ') dbt_subquery ' ~ scope['note']) -}}
+    {%- set is_narrowed = scope['conditions'] or config.get('where') -%}
+    {%- set rows = '(' ~ parts | join(' union all ') ~ ') dbt_subquery' if is_narrowed else relation | string -%}
+    {%- if execute and model.unique_id in graph.nodes -%}
+        {#- for is_read_with_others -#}
+        {%- do graph.nodes[model.unique_id].update({'ledgerline_reads': rows}) -%}
     {%- endif -%}
-    {{- return(relation ~ ' ' ~ scope['note'] if scope['note'] else relation) -}}
+    {{- return(rows ~ ' ' ~ scope['note'] if scope['note'] else rows) -}}
 {%- endmacro %}

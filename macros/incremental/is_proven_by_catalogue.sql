@@ -8,7 +8,7 @@
         {%- set columns = arguments.get('columns') or [arguments.get('column_name')] -%}
         {%- for constraint in table_constraints(relation) -%}
             {%- if test_name == 'not_null' -%}
-                {%- if constraint['columns'] == columns and not constraint['is_unique'] -%}
+                {%- if columns[0] in constraint['columns'] and not constraint['is_unique'] -%}
                     {%- do is_proven.append(true) -%}
                 {%- endif -%}
             {#- an index tells no two nulls apart, a test of a grain does -#}

@@ -10,7 +10,9 @@
     {%- set marks = [] -%}
     {%- for result in results if execute and flags.WHICH in ('build', 'test') and result.node.resource_type == 'test' and result.status == 'pass' -%}
         {%- set names = [] -%}
-        {%- for name, touch_id, scope in modules.re.findall('/[*]tested:(.+?):([0-9]+):(all|touched)[*]/', result.node.compiled_code or '') if name not in names -%}
+        {#- a singular test's SQL says first what of it was narrowed -#}
+        {%- set noted = (result.node.compiled_code or '') ~ graph.nodes.get(result.node.unique_id, {}).get('ledgerline_note', '') -%}
+        {%- for name, touch_id, scope in modules.re.findall('/[*]tested:(.+?):([0-9]+):(all|touched)[*]/', noted) if name not in names -%}
             {%- do names.append(name) -%}
             {%- do marks.append(
                 "('" ~ result.node.unique_id ~ "', '" ~ name ~ "', " ~ touch_id ~ ', '

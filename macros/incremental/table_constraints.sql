@@ -1,6 +1,8 @@
 {#
-    What the database says of a table, asked once a run: its unique indexes and its columns that can't be null, as
-    [{'columns', 'is_unique', 'has_nulls'}]. To be asked for by tests alone: the table is built by then.
+    What the database says of a table: its unique indexes, and in one entry its columns that can't be null, as
+    [{'columns', 'is_unique', 'has_nulls'}]. To be asked for by tests alone: the table is built by then. All tables
+    are asked for at once, and again when one was made anew since, by this build or another: that has touched all of
+    its entities. Views have none; of seeds and snapshots, which log nothing, none is known.
 #}
 {% macro table_constraints(relation) -%}
     {{- return(adapter.dispatch('table_constraints', 'ledgerline')(relation)) -}}
@@ -11,57 +13,18 @@
 {%- endmacro %}
 
 {% macro postgres__table_constraints(relation) -%}
-    {%- set known = test_marks()['constraints'] -%}
-    {%- if relation | string not in known -%}
-        {%- set asked -%}
-            select
-                string_agg(attributes.attname, ',') as column_names,
-                true as is_unique,
-                not bool_and(attributes.attnotnull) as has_nulls
-            from pg_catalog.pg_index as keys
-            inner join pg_catalog.pg_attribute as attributes
-                on
-                    keys.indrelid = attributes.attrelid
-                    and attributes.attnum = any(keys.indkey[0:keys.indnkeyatts - 1])
-            where
-                keys.indrelid = to_regclass('{{ relation }}')
-                and keys.indisunique
-                and keys.indisvalid
-                and keys.indpred is null
-                and keys.indexprs is null
-            group by keys.indexrelid
-
-            union all
-
-            select
-                attributes.attname as column_names,
-                false as is_unique,
-                false as has_nulls
-            from pg_catalog.pg_attribute as attributes
-            where
-                attributes.attrelid = to_regclass('{{ relation }}')
-                and attributes.attnum > 0
-                and attributes.attnotnull
-                and not attributes.attisdropped
-                -- Postgres 18 knows some that were not checked on the rows of before
-                and not exists (
-                    select 1
-                    from pg_catalog.pg_constraint as constraints
-                    where
-                        constraints.conrelid = attributes.attrelid
-                        and constraints.contype = 'n'
-                        and not constraints.convalidated
-                )
-        {%- endset -%}
-        {%- set constraints = [] -%}
-        {%- for row in run_query(asked) -%}
-            {%- do constraints.append({
-                'columns': row['column_names'].split(','),
-                'is_unique': row['is_unique'],
-                'has_nulls': row['has_nulls'],
-            }) -%}
-        {%- endfor -%}
-        {%- do known.update({relation | string: constraints}) -%}
+    {%- set known = test_marks() -%}
+    {%- set tested = graph.nodes.get(model.attached_node) -%}
+    {%- if tested and not (is_tracked(tested) and relation | string == tested.relation_name) -%}
+        {{- return([]) -}}
     {%- endif -%}
-    {{- return(known[relation | string]) -}}
+    {#- the touches first: what is made anew between the two is asked for again -#}
+    {%- set made = newest_touch(tested.name)['all_touch_id'] if tested else 0 -%}
+    {%- set touched = dict(known['touched'], **known['newest']) -%}
+    {%- set constraints = known['constraints'] -%}
+    {%- if not constraints or tested and constraints['touched'].get(tested.name, {}).get('all_touch_id', 0) != made -%}
+        {%- set constraints = {'touched': touched, 'tables': catalogue_constraints()} -%}
+        {%- do known.update({'constraints': constraints}) -%}
+    {%- endif -%}
+    {{- return(constraints['tables'].get(relation | string, [])) -}}
 {%- endmacro %}

@@ -49,7 +49,7 @@ select
 from ledger
 cross join daily
 where
-    {{ 'true' if due['is_due'] else 'false' }} {{ due['note'] }}
+    {{ 'true ' ~ due['note'] if due['is_due'] else 'false' }}
     and (
         coalesce(ledger.net_sales_amount, 0) <> coalesce(daily.net_sales_amount, 0)
         or coalesce(ledger.net_sales_amount, 0) <> coalesce(daily.order_basis_net_sales_amount, 0)

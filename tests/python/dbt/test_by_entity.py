@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -95,6 +96,39 @@ models:
       - name: amount
         data_tests: [not_null, unique]
 """
+TOGETHER = """
+version: 2
+models:
+  - name: lines
+    columns:
+      - name: line_id
+        data_tests: [unique]
+  - name: orders
+    columns:
+      - name: order_id
+        data_tests: [unique]
+      - name: customer
+        data_tests:
+          - not_null
+          - not_null_where:
+              arguments: {condition: amount = 7}
+          - accepted_values:
+              arguments: {values: [ann, bob, cy]}
+      - name: amount
+        data_tests:
+          - accepted_range:
+              arguments: {min_value: 0, max_value: 60}
+          - expression_is_true:
+              arguments: {expression: <> 50}
+  - name: totals
+    columns:
+      - name: amount
+        data_tests:
+          - accepted_range:
+              arguments: {max_value: 70}
+          - expression_is_true:
+              arguments: {expression: <> 55}
+"""
 SAME_SUM = """
     with sums as (
         select order_id, amount from {{ ref('orders') }}
@@ -147,6 +181,18 @@ class Chain:
         """{customer: (amount, orders)}."""
         return {c: (int(a), n) for c, a, n in self.rows("select * from marts.customers")}
 
+    def tests(self) -> dict[str, tuple[str, bool]]:
+        """{test: (its status, whether it asked the database by its own SQL)} in the last run."""
+        results = json.loads((self.folder / "target/run_results.json").read_text())["results"]
+        return {
+            r["unique_id"].split(".")[2]: (r["status"], r["adapter_response"].get("code") != "SKIP")
+            for r in results
+            if r["unique_id"].startswith("test.")
+        }
+
+    def failed(self) -> list[str]:
+        return sorted(name for name, (status, _) in self.tests().items() if status == "fail")
+
     def log(self) -> set[tuple[str, str, str]]:
         return set(self.rows("select model, entity, entity_id from ops.touched"))
 
@@ -166,7 +212,7 @@ def project(
             path.unlink()
         (folder / "models").mkdir()
         (folder / "seeds").mkdir()
-        (folder / "tests/dbt").mkdir(parents=True)
+        shutil.copytree(ROOT / "tests/dbt/generic", folder / "tests/dbt/generic")
         project_file = (ROOT / "dbt_project.yml").read_text().split("\nmodels:")[0]
         (folder / "dbt_project.yml").write_text(
             project_file + "\nmodels:\n  ledgerline:\n    +schema: marts\n"
@@ -381,6 +427,84 @@ def test_a_column_that_cannot_be_null_is_not_searched_for_nulls(chain: Chain) ->
     chain.dbt("test", "--select", "not_null_orders_customer", success=False)
 
 
+@pytest.fixture
+def together(chain: Chain) -> Chain:
+    """The chain with many tests that look at rows by themselves, which have passed."""
+    (chain.folder / "models/tests.yml").write_text(TOGETHER)
+    chain.dbt("parse")
+    chain.dbt("build")
+    return chain
+
+
+@pytest.mark.parametrize(
+    ("customer", "amount", "failing"),
+    [
+        (None, 16, ["not_null_orders_customer"]),
+        (None, 7, ["not_null_orders_customer", "not_null_where_orders_customer__amount_7"]),
+        ("zed", 16, ["accepted_values_orders_customer__ann__bob__cy"]),
+        ("cy", 61, ["accepted_range_orders_amount__60__0"]),
+        ("cy", 50, ["expression_is_true_orders_amount___50"]),
+        # in a table that is made anew after the first test has asked what was touched
+        ("cy", 56, ["accepted_range_totals_amount__70"]),
+        ("cy", 40, ["expression_is_true_totals_amount___55"]),
+        ("cy", 16, []),
+    ],
+)
+def test_of_tests_that_are_asked_together_those_fail_that_find_rows(
+    together: Chain, customer: str | None, amount: int, failing: list[str]
+) -> None:
+    value = f"'{customer}'" if customer else "null"
+    together.rows(f"insert into shop.lines values ('5', 'd', {value}, {amount})")
+    for _ in "again":
+        together.dbt("build", "--threads", "1", success=not failing)
+        assert together.failed() == failing
+        alone = [name for name, state in together.tests().items() if state == ("pass", True)]
+        assert not [name for name in alone if "_orders_" in name or "_totals_" in name]
+    together.rows("update shop.lines set customer = 'cy', amount = 16 where order_id = 'd'")
+    together.dbt("build")
+    assert together.log() == set()
+
+
+def test_all_rows_are_asked_together_too(together: Chain) -> None:
+    together.rows("update marts.orders set amount = 61 where order_id = 'b'")
+    together.dbt("build")
+    together.dbt("test", "--select", "orders", "--exclude", "same_sum", success=False)
+    assert together.failed() == ["accepted_range_orders_amount__60__0"]
+    together.dbt("test", "--select", "expression_is_true_orders_amount___50")
+    assert together.tests() == {"expression_is_true_orders_amount___50": ("pass", True)}
+
+
+def test_a_test_with_an_error_fails_for_itself(together: Chain) -> None:
+    tests = together.folder / "models/tests.yml"
+    tests.write_text(TOGETHER.replace("amount = 7", "amounts = 7"))
+    together.dbt("parse")
+    for _ in "again":
+        together.dbt("test", "--threads", "1", success=False)
+        states = {n: s for n, (s, _) in together.tests().items() if "_orders_" in n}
+        assert states.pop("not_null_where_orders_customer__amounts_7") == "error"
+        # and for the one that asked for all of them
+        assert sorted(states.values()) == ["error", "pass", "pass", "pass", "pass"]
+
+
+def test_an_index_that_goes_while_the_run_goes_on_proves_nothing(together: Chain) -> None:
+    # the test of the lines has asked the catalogue when the orders are made anew
+    orders = together.folder / "models/orders.sql"
+    bare = "select order_id, customer, amount from {{ ref('lines') }}"
+    orders.write_text("{{ config(materialized='table') }}" + bare)
+    together.dbt("parse")
+    together.dbt("build", "--threads", "1", success=False)
+    assert together.failed() == ["unique_orders_order_id"]
+
+
+def test_an_index_that_is_gone_proves_nothing_in_a_build(together: Chain) -> None:
+    [(index,)] = together.rows("select indexname from pg_indexes where tablename = 'orders'")
+    together.rows(f"drop index marts.{index}")
+    together.rows("insert into marts.orders select * from marts.orders where order_id = 'a'")
+    together.rows("update shop.lines set amount = 5 where order_id = 'b'")
+    together.dbt("build", success=False)
+    assert together.failed() == ["unique_orders_order_id"]
+
+
 def test_a_table_is_made_anew_only_when_what_it_reads_was_touched(chain: Chain) -> None:
     def made() -> tuple[int, int]:
         """Which table it is, and the sum in it."""
@@ -457,6 +581,51 @@ def test_singular_tests_compare_touched_entities(chain: Chain) -> None:
                " values ('orders', 'order', 'b')")  # fmt: skip
     chain.dbt("build", success=False)
     chain.dbt("build", success=False)
+
+
+def test_a_singular_test_reads_when_something_was_touched(chain: Chain) -> None:
+    test = chain.folder / "tests/dbt/sums.sql"
+    text = """
+        select 1 as one
+        from (select sum(amount) as amount from {{ ref('orders') }}) as orders
+        cross join (select sum(amount) as amount from {{ ref('people') }}) as people
+        where orders.amount <> people.amount
+    """
+
+    def write(text: str) -> None:
+        test.write_text(text)
+        chain.dbt("parse")
+
+    try:
+        write(text)
+        chain.dbt("build")
+        assert chain.tests()["sums"] == ("pass", True)
+        chain.dbt("build")
+        assert chain.tests()["sums"] == ("pass", False)
+        chain.rows("update marts.orders set amount = 1000 where order_id = 'b'")
+        chain.dbt("build")
+        # everything, in a test or when it is asked for; another test has passed nothing yet
+        chain.dbt("test", "--select", "sums", success=False)
+        chain.dbt("build", "--select", "sums", "--vars", "test_scope: all", success=False)
+        chain.dbt("build", "--select", "sums")
+        write(text + "-- again")
+        chain.dbt("build", "--select", "sums", success=False)
+        write(text)
+        chain.dbt("build", "--select", "sums")
+        chain.rows("update shop.lines set amount = 9 where order_id = 'c'")
+        for _ in "again":
+            chain.dbt("build", success=False)
+            assert chain.failed() == ["sums"]
+        chain.rows("update marts.orders set amount = 4 where order_id = 'b'")
+        chain.dbt("build")
+        chain.dbt("build")
+        assert chain.tests()["sums"] == ("pass", False)
+        chain.rows("update marts.orders set amount = 1000 where order_id = 'b'")
+        chain.rows("update ops.tested set all_at = all_at - interval '8 days'")
+        chain.dbt("build", success=False)
+    finally:
+        test.unlink()
+        chain.dbt("parse")
 
 
 def test_everything_is_tested_again_after_a_week(chain: Chain) -> None:
