@@ -18,9 +18,9 @@ from ml.forecasting import backtest as backtests
 from ml.forecasting import champion as champions
 from ml.forecasting import intervals, models
 from ml.forecasting.backtest import HORIZON_DAYS, MATURE_DAYS, MIN_OPEN_DAYS
+from ml.forecasting.intervals import CONFIDENCES
 from ml.forecasting.series import YEAR_DAYS, Series, TooLittleDataError
 
-CONFIDENCES = (0.80, 0.95)
 MONTHS = 12
 MIN_BACKTEST_DAYS = 60
 # forecasts lie on this grid, less than a tenth of a penny: sums of its multiples have no rounding
@@ -91,8 +91,20 @@ class Forecaster:
                 return rows, intervals.Intervals(self.scale, {}, {}, np.ones(7))
             near = rows["days_ahead"] <= HORIZON_DAYS
             rows = rows[(rows["model"] == model) & ~rows["closed"] & near]
-            self._walked[model] = intervals.walk(rows, self.scale, CONFIDENCES)
+            self._walked[model] = intervals.walk(rows, self.scale, self._usual_at)
         return self._walked[model]
+
+    def _usual_at(self, origin: pd.Timestamp | None) -> pd.Series:
+        """See `intervals.distances`; of today for None."""
+        if origin not in self._usual:
+            known = self.series if origin is None else self.series.until(origin)
+            history, _ = known.history(known.dates[-1])
+            self._usual[origin] = intervals.distances(history, known.level)
+        return self._usual[origin]
+
+    @cached_property
+    def _usual(self) -> dict[pd.Timestamp | None, pd.Series]:
+        return {}
 
     @cached_property
     def _walked(self) -> dict[str, tuple[pd.DataFrame, intervals.Intervals]]:

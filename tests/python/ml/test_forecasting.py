@@ -1,6 +1,7 @@
 """Closed days, models, backtest without leakage, champion, intervals, short histories."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -216,6 +217,21 @@ def test_a_backtest_interval_uses_only_errors_known_at_its_origin(two_years):
     pd.testing.assert_frame_equal(before, after)
 
 
+def test_a_backtest_interval_knows_no_day_after_its_origin(two_years):
+    """Neither from the scatter of the last year's days."""
+    origins = sorted(two_years.backtest["origin"].unique())
+    at = origins[len(origins) // 2]
+    known = two_years.series
+    wild = known.values * np.where(known.dates > at, np.arange(len(known.values)) % 5, 1)
+    walked = [
+        forecast.Forecaster(s, two_years.backtest, "prophet", "prophet").walked("prophet")[0]
+        for s in (known, replace(known, values=wild))
+    ]
+    before, after = (w[w["origin"] <= at] for w in walked)
+    pd.testing.assert_frame_equal(before, after)
+    assert not walked[0].equals(walked[1])
+
+
 def test_origins_have_a_year_behind_them_and_a_month_before_them():
     dates = pd.date_range("2020-01-01", periods=1200)
     chosen = backtest.origins(dates)
@@ -407,6 +423,13 @@ def errors_of(values: np.ndarray, days: int = 50) -> pd.DataFrame:
     )
 
 
+NOTHING_USUAL = pd.Series(dtype=float, index=pd.DatetimeIndex([]))
+
+
+def learn(errors: pd.DataFrame, usual: pd.Series = NOTHING_USUAL) -> intervals.Intervals:
+    return intervals.Intervals.learn(errors, usual, intervals.Scale(logarithm=True))
+
+
 def dates_ahead(ahead: Sequence[int] | np.ndarray) -> pd.DatetimeIndex:
     """The days so many days ahead of a Monday."""
     return pd.DatetimeIndex(pd.Timestamp("2024-01-01") + pd.to_timedelta(ahead, "D"))
@@ -421,7 +444,7 @@ def test_conformal_intervals_cover_what_they_promise(confidence):
         shift = np.repeat(random.normal(0, 0.3, origins), 50)
         return shift + np.log(random.gamma(4, 0.25, origins * 50))  # days are skewed downwards
 
-    learned = intervals.Intervals.learn(errors_of(errors(60)), intervals.Scale(logarithm=True))
+    learned = learn(errors_of(errors(60)))
     fresh = 100 * np.exp(errors(60))
     ahead = np.arange(len(fresh)) % 50 + 1
     lower, upper = learned.bounds(
@@ -438,9 +461,7 @@ def test_days_of_an_unsteady_weekday_have_intervals_of_their_own():
         return random.normal(0, 1, len(known)) * np.where(is_sunday, 0.5, 0.1)
 
     known = errors_of(np.zeros(6000))
-    learned = intervals.Intervals.learn(
-        known.assign(error=errors(known)), intervals.Scale(logarithm=True)
-    )
+    learned = learn(known.assign(error=errors(known)))
     dates, ahead = pd.DatetimeIndex(known["target_date"]), known["days_ahead"].to_numpy()
     lower, upper = learned.bounds(dates, ahead, np.full(len(known), 100.0), 100.0, 0.8)
     came = 100 * np.exp(errors(known))
@@ -453,7 +474,7 @@ def test_one_bad_quarter_does_not_tilt_the_interval():
     """All days of the three origins known fell short: the next may as well be above."""
     random = np.random.default_rng(2)
     errors = random.normal(0, 0.1, 150) - 0.3
-    learned = intervals.Intervals.learn(errors_of(errors), intervals.Scale(logarithm=True))
+    learned = learn(errors_of(errors))
     lower, upper = learned.bounds(dates_ahead([5]), np.array([5]), np.array([100.0]), 100.0, 0.8)
     assert lower[0] < 75 and upper[0] > 125
     assert np.log(upper[0] / 100) == pytest.approx(-np.log(lower[0] / 100), abs=0.08)
@@ -464,7 +485,7 @@ def test_days_far_ahead_have_errors_of_their_own():
     ahead = np.tile(np.arange(1, 91), 40)
     errors = errors_of(random.normal(0, 1, len(ahead)) * np.where(ahead <= 30, 0.1, 0.4), 90)
     errors["days_ahead"] = ahead
-    learned = intervals.Intervals.learn(errors, intervals.Scale(logarithm=True))
+    learned = learn(errors)
     lower, upper = learned.bounds(
         dates_ahead([10, 60]), np.array([10, 60]), np.full(2, 100.0), 100.0, 0.8
     )
@@ -473,30 +494,96 @@ def test_days_far_ahead_have_errors_of_their_own():
 
 def test_intervals_that_were_too_wide_are_narrowed():
     values = np.random.default_rng(6).normal(0, 0.2, 3000)
-    scale = intervals.Scale(logarithm=True)
     errors = errors_of(values)
-    plain = intervals.Intervals.learn(errors, scale)
+    plain = learn(errors)
     errors["rank"] = 0.5 + np.linspace(-0.2, 0.2, len(values))  # all days came near the middle
-    taught = intervals.Intervals.learn(errors, scale)
+    taught = learn(errors)
     at = dates_ahead([5]), np.array([5]), np.array([100.0]), 100.0, 0.8
     widths = [upper[0] - lower[0] for lower, upper in (plain.bounds(*at), taught.bounds(*at))]
     assert widths[1] < 0.6 * widths[0]
+
+
+def test_a_day_moves_the_level_by_its_share_outside_however_many_origins_forecast_it():
+    seen = errors_of(np.zeros(2), days=1).assign(rank=[0.99, 0.5])  # the first fell outside of 95 %
+    step = intervals.ADAPTATION
+    plain = learn(pd.concat([errors_of(np.zeros(50)), seen])).levels[1, 30]
+    assert plain[0.80] == pytest.approx(0.80 + step * (0.8 - 0.2))
+    assert plain[0.95] == pytest.approx(0.95 + step * (0.95 - 0.05))
+    again = seen.assign(origin=seen["origin"] - pd.Timedelta(days=1))
+    twice = learn(pd.concat([errors_of(np.zeros(50)), seen, again])).levels[1, 30]
+    assert twice == pytest.approx(plain)
+
+
+def test_the_higher_confidence_never_gets_the_narrower_interval():
+    random = np.random.default_rng(9)
+    for _ in range(30):
+        edge = random.uniform(0.8, 1)
+        ranks = random.choice([0.5, (1 + edge) / 2], 400, p=[0.6, 0.4])
+        levels = learn(errors_of(np.zeros(400)).assign(rank=ranks)).levels[1, 30]
+        assert levels[0.80] <= levels[0.95]
+
+
+def test_days_that_no_origin_forecast_tell_how_far_days_scatter():
+    """Two wild months behind the origins, and a calm year around them."""
+    random = np.random.default_rng(10)
+    wild = errors_of(random.normal(0, 0.4, 50))
+    dates = pd.date_range("2023-02-20", "2024-02-20")
+    is_wild = dates.isin(wild["target_date"])
+    calm = pd.Series(random.normal(0, 1, len(dates)) * np.where(is_wild, 0.4, 0.1), index=dates)
+    at = dates_ahead([5]), np.array([5]), np.array([100.0]), 100.0, 0.8
+    widths = [
+        upper[0] - lower[0]
+        for lower, upper in (learn(wild).bounds(*at), learn(wild, calm).bounds(*at))
+    ]
+    assert widths[1] < 0.5 * widths[0]
+
+
+def test_days_are_scaled_to_the_distance_that_days_ahead_had():
+    """Around their origin's median days scatter farther than around their neighbours."""
+    random = np.random.default_rng(11)
+    errors = errors_of(random.normal(0, 0.2, 200))
+    dates = pd.date_range("2023-06-01", "2024-12-31")
+    near = pd.Series(random.normal(0, 0.1, len(dates)), index=dates)
+    at = dates_ahead([5]), np.array([5]), np.array([100.0]), 100.0, 0.8
+    alone, both = learn(errors).bounds(*at), learn(errors, near).bounds(*at)
+    assert both[1][0] - both[0][0] == pytest.approx(alone[1][0] - alone[0][0], rel=0.15)
+
+
+@pytest.mark.parametrize("non_negative", [True, False])
+def test_distances_are_noise_without_weekday_and_season(non_negative):
+    noise = series(shop(500, noise=0.1), non_negative)
+    history, _ = noise.history(noise.dates[-1])
+    found = intervals.distances(history, noise.level)
+    assert len(found) == 364 and found.index[-1] == noise.dates[-1]
+    assert found.std() == pytest.approx(0.1, abs=0.03)
+    assert found.median() == pytest.approx(0, abs=1e-9)
+    assert found.groupby(found.index.day_of_week).mean().abs().max() < 0.05
+    assert intervals.distances(history.until(noise.dates[10]), noise.level).empty
+
+
+def test_distances_know_a_day_that_sold_nothing_and_no_closed_day():
+    dates = pd.date_range("2024-01-01", periods=300)
+    values = np.where(np.arange(300) % 50 == 7, 0.0, 20.0)
+    closed = dates.day_of_week == 6
+    history = models.History(dates, np.where(closed, 0.0, values), np.asarray(closed))
+    found = intervals.distances(history, 20.0)
+    assert not found.index.day_of_week.isin([6]).any()
+    assert (found[values[dates.isin(found.index)] == 0] == intervals.FLOOR).all()
 
 
 def test_young_origins_teach_only_while_there_are_no_others():
     random = np.random.default_rng(7)
     young = errors_of(random.normal(0, 2.0, 200)).assign(is_mature=False)
     grown = errors_of(random.normal(0, 0.1, 200))
-    scale = intervals.Scale(logarithm=True)
     at = dates_ahead([5]), np.array([5]), np.array([100.0]), 100.0, 0.8
-    alone = intervals.Intervals.learn(young, scale).bounds(*at)
-    both = intervals.Intervals.learn(pd.concat([young, grown]), scale).bounds(*at)
+    alone = learn(young).bounds(*at)
+    both = learn(pd.concat([young, grown])).bounds(*at)
     assert alone[1][0] > 300 and both[1][0] < 130
 
 
 def test_too_few_errors_give_no_interval():
     errors = errors_of(np.zeros(intervals.MIN_ERRORS - 1))
-    learned = intervals.Intervals.learn(errors, intervals.Scale(logarithm=True))
+    learned = learn(errors)
     assert np.isnan(
         learned.bounds(dates_ahead([5]), np.array([5]), np.array([1.0]), 1.0, 0.8)
     ).all()
