@@ -14,6 +14,12 @@
     {%- set tested = graph.nodes.get(model.attached_node) -%}
     {%- set test_name = model.test_metadata.name -%}
     {%- set arguments = model.test_metadata.kwargs -%}
+    {%- if arguments.get('entity') -%}
+        {%- set condition = is_tested(arguments['entity'], arguments['entity_column']) -%}
+        {#- its note comes with it -#}
+        {%- set is_false = condition.startswith('false ') -%}
+        {{- return({'conditions': ['false' if is_false else condition], 'note': condition[6:] if is_false else ''}) -}}
+    {%- endif -%}
     {%- set states = test_states() -%}
     {%- set parents = parent_nodes(model) -%}
     {%- set is_proven = is_proven_by_catalogue(relation, test_name, arguments) -%}

@@ -10,7 +10,9 @@
     meta={
         'entity': 'order', 'entity_column': 'order_id',
         'touches': {'customer': 'customer_key', 'day': 'order_date'},
-        'set_apart': {'order_progress': {'key': 'order_id', 'columns': ['status']}},
+        'set_apart': {
+            'order_progress': {'key': 'order_id', 'columns': ['status']},
+        },
         'touched_also': [
             "select entity_id from {{ touched('order_progress') }} as orders",
             "select order_id from {{ ref('stg_shop__order_items') }} where sku in {{ touched('sku', 'int_skus_classified') }}",

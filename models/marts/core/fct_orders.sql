@@ -6,7 +6,9 @@
     meta={
         'entity': 'order', 'entity_column': 'order_id',
         'touches': {'customer': 'customer_key', 'day': 'order_date', 'campaign': 'campaign_id'},
-        'set_apart': {'order_progress': {'key': 'order_id', 'columns': ['status', 'shipped_at', 'delivered_at']}},
+        'set_apart': {
+            'order_progress': {'key': 'order_id', 'columns': ['status', 'shipped_at', 'delivered_at']},
+        },
         'touched_also': [
             "select entity_id from {{ touched('order_progress') }} as orders",
         ],

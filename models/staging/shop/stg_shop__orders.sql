@@ -3,7 +3,9 @@
     unique_key='order_id',
     meta={
         'touches': {'user': 'user_id', 'order_no': 'order_no'},
-        'set_apart': {'order_progress': {'key': 'order_id', 'columns': ['status', 'shipped_at', 'delivered_at', 'tracking', 'updated_at']}},
+        'set_apart': {
+            'order_progress': {'key': 'order_id', 'columns': ['status', 'shipped_at', 'delivered_at', 'tracking', 'updated_at']},
+        },
     },
     indexes=[
         {'columns': ['order_id'], 'unique': true},

@@ -1,4 +1,11 @@
-{% test sum_matches(model, expression, to, to_expression, group_by=[], tolerance=0, condition='true', to_condition='true') %}
+{#-
+    Both sides add up to the same. Where they do so for each entity of a kind that both log, entity and entity_column name
+    it: then a build compares the entities that were touched.
+-#}
+{% test sum_matches(
+    model, expression, to, to_expression,
+    group_by=[], tolerance=0, condition='true', to_condition='true', entity=none, entity_column=none
+) %}
     {%- set keys = group_by | join(', ') %}
     with
 
@@ -19,7 +26,9 @@
             {% if keys %}{{ keys }},{% endif %}
             sum({{ to_expression }}) as right_sum
         from {{ to }}
-        where {{ to_condition }}
+        where
+            {{ to_condition }}
+            {% if entity %}and {{ is_tested(entity, entity_column) }}{% endif %}
         {% if keys %}group by {{ keys }}{% endif %}
 
     ),

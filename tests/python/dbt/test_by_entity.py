@@ -628,6 +628,36 @@ def test_a_singular_test_reads_when_something_was_touched(chain: Chain) -> None:
         chain.dbt("parse")
 
 
+def test_sums_are_compared_of_touched_entities(chain: Chain) -> None:
+    tests = chain.folder / "models/tests.yml"
+    arguments = (
+        "{expression: amount, to: ref('orders'), to_expression: amount,"
+        " entity: customer, entity_column: customer}"
+    )
+    tests.write_text(
+        tests.read_text()
+        + f"  - name: customers\n    data_tests:\n      - sum_matches: {{arguments: {arguments}}}\n"
+    )
+    chain.dbt("parse")
+    chain.dbt("build")
+    # ann is wrong by hand, and nobody touches her
+    chain.rows("update marts.customers set amount = 1000 where customer = 'ann'")
+    chain.rows("insert into shop.lines values ('5', 'd', 'bob', 16)")
+    chain.dbt("build")
+    # bob is wrong, and something touches him
+    chain.rows("update marts.customers set amount = 1000 where customer = 'bob'")
+    chain.rows(
+        "insert into ops.touched (model, entity, entity_id) values ('customers', 'customer', 'bob')"
+    )
+    chain.dbt("build", success=False)
+    chain.rows("update marts.customers set amount = 24 where customer = 'bob'")
+    chain.dbt("build")
+    # all are compared after a week, and in dbt test
+    chain.dbt("test", "--select", "customers", success=False)
+    chain.rows("update ops.tested set all_at = all_at - interval '8 days'")
+    chain.dbt("build", success=False)
+
+
 def test_everything_is_tested_again_after_a_week(chain: Chain) -> None:
     chain.rows("update marts.orders set customer = null where order_id = 'b'")
     chain.dbt("build")
