@@ -15,7 +15,9 @@ READS = ("customer_days", "customer_rfm")
 
 def read_days(connection: psycopg.Connection[Any]) -> tuple[pd.DataFrame, pd.Timestamp | None]:
     """Rows of `features.customer_days` up to the last complete day, and that day."""
-    dates = runs.read(connection, "select distinct as_of_date from features.customer_rfm")
+    dates = runs.read(
+        connection, "select distinct as_of_date from features.customer_rfm where is_latest"
+    )
     days = runs.read(
         connection,
         "select customer_key, activity_date, orders, demand_amount, returns_amount"
