@@ -16,19 +16,9 @@ levels as (
 
 ),
 
-movements as (
+sales as (
 
-    select * from {{ ref('fct_inventory_movements') }}
-    where is_countable
-
-),
-
-items as (
-
-    select * from {{ ref('fct_order_items') }}
-    where
-        is_countable
-        and measure = 'sale'
+    select * from {{ ref('int_stock_sales') }}
 
 ),
 
@@ -183,57 +173,21 @@ valued as (
 ),
 
 -- what the goods that left here were sold for, at the cost of their sale
-left_orders as (
-
-    select
-        movements.stock_item_key,
-        movements.order_id,
-        min(movements.sku) as sku,
-        -sum(movements.quantity) as units
-    from movements
-    cross join bounds
-    where
-        movements.movement_type = 'sale'
-        and movements.order_id is not null
-        and movements.movement_date >= bounds.turnover_from
-        and movements.movement_date < bounds.end_date
-    group by movements.stock_item_key, movements.order_id
-
-),
-
--- beside what left here, all that the order had of the SKU
-left_lines as (
-
-    select
-        left_orders.stock_item_key,
-        left_orders.order_id,
-        min(left_orders.units) as left_units,
-        sum(items.quantity) as units,
-        sum(items.gross_sales_amount - items.discount_amount) as demand_amount,
-        sum(items.net_sales_amount) as net_sales_amount,
-        sum(items.cogs_amount) as cogs_amount,
-        count(*) - count(items.unit_cost_amount) as uncosted_lines
-    from left_orders
-    inner join items
-        on
-            left_orders.order_id = items.order_id
-            and left_orders.sku = items.sku
-    group by left_orders.stock_item_key, left_orders.order_id
-
-),
-
 earned as (
 
     select
-        stock_item_key,
-        sum(demand_amount * left_units / units) as demand_amount,
-        sum(left_units) as demand_units,
-        sum(cogs_amount * left_units / units) as cogs_amount,
-        sum((net_sales_amount - cogs_amount) * left_units / units) as gross_profit_amount,
-        sum(uncosted_lines) as uncosted_lines
-    from left_lines
-    where units > 0
-    group by stock_item_key
+        sales.stock_item_key,
+        sum(sales.demand_amount) as demand_amount,
+        sum(sales.units) as demand_units,
+        sum(sales.cogs_amount) as cogs_amount,
+        sum(sales.gross_profit_amount) as gross_profit_amount,
+        sum(sales.uncosted_lines) as uncosted_lines
+    from sales
+    cross join bounds
+    where
+        sales.movement_date >= bounds.turnover_from
+        and sales.movement_date < bounds.end_date
+    group by sales.stock_item_key
 
 ),
 

@@ -64,15 +64,6 @@ orders as (
 
 ),
 
-month_ends as (
-
-    select distinct
-        month_start_date,
-        snapshot_date
-    from states
-
-),
-
 day_months as (
 
     select
@@ -99,15 +90,17 @@ order_months as (
 
 ),
 
--- the months that the horizon after the month's end may reach into
-following_months as (
+-- the months at whose end the horizon began that an order may lie in; only months that are over have days after them
+earlier_months as (
 
-    {% for ahead in range(1, horizon // 28 + 2) -%}
+    {% for back in range(1, horizon // 28 + 2) -%}
     select
-        month_start_date,
-        snapshot_date,
-        cast({{ dbt.dateadd('month', ahead, 'month_start_date') }} as date) as following_month_start_date
-    from month_ends
+        customer_key,
+        activity_date,
+        cast({{ dbt.dateadd('month', -back, 'month_start_date') }} as date) as month_start_date,
+        cast({{ dbt.dateadd('month', 1 - back, 'month_start_date') }} as date) as next_month_start_date
+    from days
+    where has_order
     {% if not loop.last -%}
     union all
     {% endif %}
@@ -119,15 +112,12 @@ following_months as (
 retained as (
 
     select distinct
-        following_months.month_start_date,
-        days.customer_key
-    from following_months
-    inner join days
-        on following_months.following_month_start_date = days.month_start_date
+        month_start_date,
+        customer_key
+    from earlier_months
     where
-        days.has_order
-        and following_months.snapshot_date < days.activity_date
-        and {{ dbt.dateadd('day', horizon, 'following_months.snapshot_date') }} >= days.activity_date
+        activity_date < {{ dbt.dateadd('day', horizon, 'next_month_start_date') }}
+        and {{ is_touched('month_start_date') }}
 
 ),
 

@@ -29,6 +29,7 @@ identities as (
 users as (
 
     select * from {{ ref('stg_shop__users') }}
+    where {{ is_in_few('user_id', "select source_id from identities where identity_type = 'account'") }}
 
 ),
 
@@ -47,6 +48,7 @@ shop_orders as (
         ship_region,
         ship_city
     from {{ ref('stg_shop__orders') }}
+    where {{ is_in_few('order_id', 'select order_id from orders') }}
 
 ),
 
