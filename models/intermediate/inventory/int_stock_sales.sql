@@ -68,10 +68,13 @@ final as (
     select
         left_orders.order_id,
         left_orders.stock_item_key,
-        left_orders.units,
-        ordered.demand_amount * left_orders.units / ordered.units as demand_amount,
-        ordered.cogs_amount * left_orders.units / ordered.units as cogs_amount,
-        (ordered.net_sales_amount - ordered.cogs_amount) * left_orders.units / ordered.units as gross_profit_amount,
+        cast(left_orders.units as {{ type_money() }}) as units,
+        -- shares are not rounded to money before they are added up
+        cast(ordered.demand_amount * left_orders.units / ordered.units as numeric(38, 16)) as demand_amount,
+        cast(ordered.cogs_amount * left_orders.units / ordered.units as numeric(38, 16)) as cogs_amount,
+        cast(
+            (ordered.net_sales_amount - ordered.cogs_amount) * left_orders.units / ordered.units as numeric(38, 16)
+        ) as gross_profit_amount,
         cast(ordered.uncosted_lines as {{ dbt.type_int() }}) as uncosted_lines,
         left_orders.movement_date
     from left_orders
