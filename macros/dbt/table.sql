@@ -5,9 +5,9 @@
 {% materialization table, adapter='postgres' %}
     {%- set existing = load_cached_relation(this) -%}
     {%- set may_stay = existing is not none and existing.is_table and not should_full_refresh() -%}
-    {%- if not (may_stay and is_untouched(sql)) -%}
+    {%- if not (may_stay and what_changed(sql) == 'nothing') -%}
         {%- do run_query("select pg_advisory_xact_lock(hashtextextended('" ~ this ~ "', 0))") -%}
-        {%- if not (may_stay and is_untouched(sql)) -%}
+        {%- if not (may_stay and what_changed(sql) == 'nothing') -%}
             {%- set made = dbt.materialization_table_default() -%}
             {%- do note_written() -%}
             {{- return(made) -}}

@@ -9,7 +9,7 @@
     {%- elif not temporary -%}
         {{ hash_joins() }};
         {%- if strategy == 'by_document' %}
-        {{ mark_documents() }};
+        {{ mark_documents(sql) }};
         {% else %}
         {{ mark_built(sql) }};
         {% endif %}

@@ -1,4 +1,4 @@
-{% macro mark_documents() -%}
+{% macro mark_documents(sql) -%}
     delete from {{ touch_log('built') }}
     where model = '{{ model.name }}';
 
@@ -7,9 +7,15 @@
     {%- set documents = graph.sources[unique_id] %}
     select
         '{{ model.name }}',
-        '{{ documents.name }}',
+        '{{ documents.source_name }}.{{ documents.name }}',
         0,
-        max(documents._loaded_at)
+        cast(max(documents._loaded_at) as text)
     from {{ documents.relation_name }} as documents
+    union all
     {%- endfor %}
+    select
+        '{{ model.name }}',
+        '{{ model.name }}',
+        0,
+        '{{ model_checksum(sql) }}'
 {%- endmacro %}

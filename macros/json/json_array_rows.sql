@@ -19,8 +19,9 @@
         -- read (and decompressed) once a document: offset 0 keeps the planner from inlining it
         select {{ 'coalesce(' ~ lists | join(', ') ~ ')' if lists | length > 1 else lists[0] }} as elements offset 0
     ) as list
-    -- an increment by documents: one without elements stays, as the marker that deletes its old rows
-    {{ 'left' if is_incremental() and config.get('incremental_strategy') == 'by_document' else 'inner' }} join lateral (
+    {#- of an increment changed_documents_only makes a left join: a document without elements stays, as the marker
+        that deletes its old rows #}
+    inner {{ '/*or left*/ ' if config.get('incremental_strategy') == 'by_document' }}join lateral (
         select
             entry.element_position,
             cast(null as text) as element_key,
