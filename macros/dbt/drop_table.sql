@@ -24,7 +24,7 @@
                     and to_regclass('{{ relation.incorporate(path={"identifier": name}) }}') is not null
                 order by name
             loop
-                perform pg_advisory_xact_lock(hashtextextended(follower.name, 0));
+                perform {{ relation_lock('follower.name') }};
                 begin
                     execute format(
                         'create or replace view %s as %s',

@@ -6,14 +6,14 @@
 {% materialization incremental, adapter='postgres' %}
     {%- set existing = load_cached_relation(this) -%}
     {%- if is_tracked(model) and existing is not none and existing.is_table and not should_full_refresh() -%}
-        {%- set changed = [what_changed(sql)] -%}
-        {%- if changed[0] == 'model' and (config.get('incremental_strategy') == 'by_document' or has_other_columns(existing, sql)) -%}
-            {%- do run_query("select pg_advisory_xact_lock(hashtextextended('" ~ this ~ "', 0))") -%}
-            {%- do changed.insert(0, what_changed(sql)) -%}
+        {%- set changed = what_changed(sql) -%}
+        {%- if changed == 'model' and (config.get('incremental_strategy') == 'by_document' or has_other_columns(existing, sql)) -%}
             {#- for should_full_refresh -#}
             {%- do graph.nodes[model.unique_id].update({'ledgerline_made_anew_by': invocation_id}) -%}
+            {%- do run_query('select ' ~ relation_lock("'" ~ this ~ "'")) -%}
+            {%- set changed = what_changed(sql) -%}
         {%- endif -%}
-        {%- if changed[0] == 'nothing' -%}
+        {%- if changed == 'nothing' -%}
             {%- do store_raw_result('main', message='nothing was touched', code='SKIP', rows_affected=0) -%}
             {{- return({'relations': [existing]}) -}}
         {%- endif -%}

@@ -6,7 +6,7 @@
     {%- set existing = load_cached_relation(this) -%}
     {%- set may_stay = existing is not none and existing.is_table and not should_full_refresh() -%}
     {%- if not (may_stay and what_changed(sql) == 'nothing') -%}
-        {%- do run_query("select pg_advisory_xact_lock(hashtextextended('" ~ this ~ "', 0))") -%}
+        {%- do run_query('select ' ~ relation_lock("'" ~ this ~ "'")) -%}
         {%- if not (may_stay and what_changed(sql) == 'nothing') -%}
             {%- set made = dbt.materialization_table_default() -%}
             {%- do note_written() -%}

@@ -17,7 +17,7 @@
         $definition$;
         begin
             -- Postgres refuses two sessions that replace it at the same moment
-            perform pg_advisory_xact_lock(hashtextextended('{{ relation }}', 0));
+            perform {{ relation_lock("'" ~ relation ~ "'") }};
             execute definition;
         exception when invalid_table_definition then
             drop view {{ relation }} cascade;

@@ -23,11 +23,7 @@
         {#- with the types of the contract: a number is to be compared as it is stored -#}
         {%- set rows = touched_rows_only(sql) -%}
         {%- set names = model.columns.values() | map(attribute='name') | join(', ') %}
-        create temporary table {{ relation }} (
-            {%- for column in model.columns.values() %}
-            {{ column.name }} {{ column.data_type }}{{ ',' if not loop.last }}
-            {%- endfor %}
-        );
+        create temporary table {{ relation }} ({{ contract_columns() }});
 
         insert into {{ relation }} ({{ names }})
         select {{ names }}

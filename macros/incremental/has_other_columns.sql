@@ -3,11 +3,7 @@
     {%- set probe = make_temp_relation(existing, '__dbt_probe') -%}
     {%- call statement('probe') -%}
         {%- if config.get('contract').enforced %}
-        create temporary table {{ probe }} (
-            {%- for column in model.columns.values() %}
-            {{ column.name }} {{ column.data_type }}{{ ',' if not loop.last }}
-            {%- endfor %}
-        )
+        create temporary table {{ probe }} ({{ contract_columns() }})
         {%- else %}
         create temporary table {{ probe }} as
         select *

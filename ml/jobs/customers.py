@@ -22,7 +22,8 @@ def read_days(connection: psycopg.Connection[Any]) -> tuple[pd.DataFrame, pd.Tim
         connection,
         "select customer_key, activity_date, orders, demand_amount, returns_amount"
         " from features.customer_days"
-        " where activity_date <= (select max(as_of_date) from features.customer_rfm)"
+        " where activity_date"
+        " <= (select max(as_of_date) from features.customer_rfm where is_latest)"
         " order by customer_key, activity_date",
     )
     return days, running.last_date(dates, "as_of_date")

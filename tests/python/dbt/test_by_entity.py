@@ -543,10 +543,11 @@ def test_of_tests_that_are_asked_together_those_fail_that_find_rows(together: Ch
         together.rows(
             f"update shop.lines set customer = {value}, amount = {amount} where line_id = '5'"
         )
-        together.dbt("build", "--threads", "1", success=not failing)
-        assert together.failed() == failing, (customer, amount)
-        alone = [name for name, state in together.tests().items() if state == ("pass", True)]
-        assert not [name for name in alone if "_orders_" in name or "_totals_" in name]
+        for _ in range(2):
+            together.dbt("build", "--threads", "1", success=not failing)
+            assert together.failed() == failing, (customer, amount)
+            alone = [name for name, state in together.tests().items() if state == ("pass", True)]
+            assert not [name for name in alone if "_orders_" in name or "_totals_" in name]
     assert together.log() == set()
 
 
@@ -698,11 +699,13 @@ def test_a_singular_test_reads_when_something_was_touched(chain: Chain) -> None:
         write(text)
         chain.dbt("build", "--select", "sums")
         chain.rows("update shop.lines set amount = 9 where order_id = 'c'")
-        for _ in "again":
-            chain.dbt("build", "--select", "lines orders customers people sums", success=False)
+        for _ in range(2):
+            chain.dbt("build", success=False)
             assert chain.failed() == ["sums"]
         chain.rows("update marts.orders set amount = 4 where order_id = 'b'")
         chain.dbt("build")
+        chain.dbt("build")
+        assert chain.tests()["sums"] == ("pass", False)
         chain.rows("update marts.orders set amount = 1000 where order_id = 'b'")
         chain.rows("update ops.tested set all_at = all_at - interval '8 days'")
         chain.dbt("build", success=False)
