@@ -13,6 +13,18 @@ from scipy.stats import rankdata
 Z95 = 1.959964  # half the width of a 95 % interval in standard errors of a normal distribution
 
 
+def finite(predicted: np.ndarray) -> np.ndarray:
+    """The predictions as they are.
+
+    Raises:
+        ValueError: one is NaN or infinite, which nothing that is measured or written may be.
+    """
+    wrong = int((~np.isfinite(predicted)).sum())
+    if wrong:
+        raise ValueError(f"{wrong} of {predicted.size} predictions are not finite")
+    return predicted
+
+
 def mae(actual: np.ndarray, forecast: np.ndarray) -> float:
     """Mean absolute error."""
     return _mean(np.abs(forecast - actual))

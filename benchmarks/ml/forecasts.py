@@ -16,6 +16,7 @@ import psycopg
 
 from benchmarks.ml import report
 from ml import evaluation, forecasting, runs
+from ml.failures import Failures
 from ml.forecasting import models
 from ml.forecasting.history import History
 
@@ -72,13 +73,14 @@ class Memory:
         future: pd.DatetimeIndex,
         closed: np.ndarray,
         names: Iterable[str] = models.ALL,
+        failures: Failures | None = None,
     ) -> pd.DataFrame:
         """As `models.forecast_all`."""
         key = (history.dates[0], history.dates[-1], future[0], len(future))
         known = self._known.get(key)
         missing = [name for name in names if known is None or name not in known]
         if missing:
-            fresh = models.forecast_all(history, future, closed, missing)
+            fresh = models.forecast_all(history, future, closed, missing, failures)
             known = fresh if known is None else known.join(fresh)
             self._known[key] = known
         return known[[name for name in models.ALL if name in set(names) & set(known)]]

@@ -9,6 +9,7 @@ import psycopg
 
 from benchmarks.ml import report
 from ml import recommendations, runs
+from ml.failures import Failures
 from ml.recommendations import recommend
 from ml.recommendations.baskets import Baskets, days_of
 from ml.recommendations.ranker import Lessons
@@ -40,7 +41,7 @@ def measure(connection: psycopg.Connection[Any]) -> report.Report:
     chosen = recommendations.fit(lines[lines["order_date"] <= cut], cut).champions
     baskets, day = Baskets.from_frame(lines), int(days_of(pd.Series([cut]))[0])
     lessons = Lessons(baskets, recommend.HORIZON_DAYS)
-    measured = recommend.compare(lessons, day, baskets.last_day, TEST_BASKETS)
+    measured = recommend.compare(lessons, day, baskets.last_day, TEST_BASKETS, Failures())
     values = measured.set_index(["series", "model", "metric"])["value"]
     measures = [
         report.Measure(

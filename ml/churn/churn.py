@@ -23,6 +23,7 @@ from ml import evaluation
 from ml.asof import SUSPICIOUS_AUC
 from ml.churn import models
 from ml.customers.history import History
+from ml.failures import Failures
 
 HORIZON_DAYS = 90
 MAX_CUTS = 6
@@ -97,14 +98,16 @@ def fit(history: History, horizon_days: int = HORIZON_DAYS) -> ChurnModel:
                 f"no day {horizon_days} days ago with {MIN_CUSTOMERS} customers, of whom "
                 f"{MIN_PER_CLASS} came back and {MIN_PER_CLASS} did not"
             )
-        cuts = _out_of_time(history, horizon_days)
+        failures = Failures()
+        cuts = _out_of_time(history, horizon_days, failures)
         reasons = models.LinearReasons.fit(_reason_matrix(task.train), models.labels(task.train))
-        predictions = models.predict_all(task)
+        predictions = models.predict_all(task, failures)
     # what can't score today isn't champion, however good it was
     champion = choose_champion(
         cuts[cuts["model"].isin(predictions)] if len(cuts) else cuts, horizon_days
     )
-    return ChurnModel(task, predictions[champion], cuts, champion, reasons, _note(cuts, champion))
+    note = "; ".join(note for note in (*failures.notes(), _note(cuts, champion)) if note)
+    return ChurnModel(task, predictions[champion], cuts, champion, reasons, note)
 
 
 def own_horizon(history: History) -> int | None:
@@ -201,7 +204,7 @@ def _is_enough(task: models.Task) -> bool:
     return len(outcome) >= MIN_CUSTOMERS and fewest >= MIN_PER_CLASS
 
 
-def _out_of_time(history: History, horizon_days: int) -> pd.DataFrame:
+def _out_of_time(history: History, horizon_days: int, failures: Failures) -> pd.DataFrame:
     parts = []
     for cut in range(MAX_CUTS):
         date = history.as_of - pd.Timedelta(days=horizon_days + CUT_STEP_DAYS * cut)
@@ -218,7 +221,7 @@ def _out_of_time(history: History, horizon_days: int) -> pd.DataFrame:
                     "probability": probability,
                 }
             )
-            for name, probability in models.predict_all(task).items()
+            for name, probability in models.predict_all(task, failures).items()
         ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 

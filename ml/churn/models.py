@@ -8,6 +8,7 @@ overlapping snapshots from .81 to .87.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,8 @@ from ml.asof import require_past
 from ml.customers import bgnbd
 from ml.customers.bgnbd import NotFittedError
 from ml.customers.history import History, purchase_summary, snapshot, thinned
+from ml.evaluation import finite
+from ml.failures import Failures
 
 SEED = 20240229
 MIN_LEAF = 40
@@ -171,14 +174,17 @@ ENSEMBLES: Mapping[str, tuple[str, ...]] = {
 SEASONAL: Mapping[str, str] = {"blend_season": "blend"}
 
 
-def predict_all(task: Task) -> dict[str, np.ndarray]:
-    """Churn probabilities of every model that the data allow, each of shape (len(score),)."""
-    predictions = {}
+def predict_all(task: Task, failures: Failures | None = None) -> dict[str, np.ndarray]:
+    """Churn probabilities of every model that the data allow, each of shape (len(score),).
+
+    Args:
+        task: what models may see.
+        failures: takes what models raise.
+    """
+    failures, predictions = failures or Failures(), {}
     for name, model in BASE_MODELS.items():
-        try:
-            predictions[name] = np.clip(model(task), _CLIP, 1 - _CLIP)
-        except NotFittedError:
-            continue
+        with failures.leave_out(name), suppress(NotFittedError):
+            predictions[name] = np.clip(finite(model(task)), _CLIP, 1 - _CLIP)
     for name, members in ENSEMBLES.items():
         if all(member in predictions for member in members):
             predictions[name] = np.mean([predictions[member] for member in members], axis=0)

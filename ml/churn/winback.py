@@ -23,8 +23,12 @@ _HASHES = 2**32
 
 
 def campaign_of(as_of: pd.Timestamp) -> str:
-    """Name of the campaign, one a month: who is in its holdout stays there the whole month."""
-    return f"{as_of:%Y-%m}"
+    """Name of the campaign, one a quarter: who is in its holdout stays there the whole quarter.
+
+    No shorter: outcomes are counted for 90 days after the list, and only until groups are drawn
+    anew, or those who were left alone would be written to while it is measured that they were not.
+    """
+    return f"{as_of.year}-Q{as_of.quarter}"
 
 
 def is_holdout(customers: np.ndarray, campaign: str) -> np.ndarray:

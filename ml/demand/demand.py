@@ -18,6 +18,7 @@ import pandas as pd
 from ml import asof, evaluation
 from ml.demand import methods
 from ml.demand.panel import Panel
+from ml.failures import Failures
 
 SERVICE_LEVEL = 0.95  # of the reorder point: the share of lead times that the stock outlasts
 ADI_LIMIT, CV2_LIMIT = 1.32, 0.49  # the borders of the four patterns, as in metrics.md
@@ -80,14 +81,21 @@ def fit(
     panel = Panel.from_frames(sales, stock, attributes, as_of)
     if len(panel.units) < MIN_DAYS:
         raise TooLittleDataError(f"{len(panel.units)} days of sales, {MIN_DAYS} are needed")
-    windows = backtest(panel)
+    failures = Failures()
+    windows = backtest(panel, failures)
     measured = _measures(windows)
     champions = {pattern: choose(measured, pattern) for pattern in PATTERNS}
-    notes = []
+    notes = failures.notes()
     if not panel.has_books.any():
         notes.append("no stock is kept: days without stock can't be told from days without demand")
     for pattern, champion in champions.items():
-        if champion == methods.BASELINE and (windows["pattern"] == pattern).any():
+        seen = measured.loc[measured["series"] == pattern, "n"]
+        if len(seen) > 0 and seen.max() < MIN_WINDOWS:
+            notes.append(
+                f"{pattern}: {seen.max()} past lead times, {MIN_WINDOWS} are needed to compare:"
+                " the last period's sales forecast"
+            )
+        elif len(seen) and champion == methods.BASELINE:
             notes.append(f"{pattern}: no method beat the last period's sales")
     if windows.empty:
         notes.append("history too short for a comparison: the last period's sales forecast")
@@ -110,8 +118,13 @@ def predict(model: Model) -> pd.DataFrame:
     method = np.array([model.champions[one] for one in pattern], dtype=object)
     mean = np.zeros(len(panel.keys))
     quantiles = np.zeros((len(panel.keys), len(methods.QUANTILES)))
+    failures = Failures()
     for name in np.unique(method):
-        found, of = methods.METHODS[name](history), method == name
+        of = method == name
+        with failures.leave_out(name):
+            found = methods.METHODS[name](history)
+        if name in failures.errors:  # it could be used on all days but this one
+            found, method[of] = methods.last_period(history), methods.BASELINE
         mean[of], quantiles[of] = found.mean[of], found.quantiles[of]
     point = quantiles[:, methods.QUANTILES.index(SERVICE_LEVEL)]
     daily = mean / panel.lead_days
@@ -180,12 +193,12 @@ def patterns(panel: Panel) -> np.ndarray:
     return found.astype(object)
 
 
-def backtest(panel: Panel, origins: tuple[int, ...] = ORIGINS) -> pd.DataFrame:
+def backtest(panel: Panel, failures: Failures, origins: tuple[int, ...] = ORIGINS) -> pd.DataFrame:
     """One row per past day, product and method: pattern, actual, mean and quantiles.
 
     Windows in which a product ran out of stock are left out: what it would have sold is unknown.
     """
-    parts = [_forecasts(panel, days_ago) for days_ago in origins]
+    parts = [_forecasts(panel, days_ago, failures) for days_ago in origins]
     parts = [part for part in parts if len(part)]
     if not parts:
         return pd.DataFrame(columns=["pattern", "method", "actual", "mean", *_quantile_names()])
@@ -198,7 +211,10 @@ def choose(measured: pd.DataFrame, pattern: str) -> str:
     if loss.empty or loss["n"].max() < MIN_WINDOWS:
         return methods.BASELINE
     value = loss.set_index("model")["value"]
-    best = value[list(methods.OF_PATTERN[pattern])].idxmin()
+    fitting = value.reindex(methods.OF_PATTERN[pattern]).dropna()
+    if fitting.empty:
+        return methods.BASELINE
+    best = fitting.idxmin()
     return str(best) if value[best] < value[methods.BASELINE] else methods.BASELINE
 
 
@@ -210,7 +226,7 @@ def pinball(actual: np.ndarray, quantiles: np.ndarray) -> float:
     return float(loss / actual.sum()) if actual.sum() > 0 else float("nan")
 
 
-def _forecasts(panel: Panel, days_ago: int) -> pd.DataFrame:
+def _forecasts(panel: Panel, days_ago: int, failures: Failures) -> pd.DataFrame:
     if len(panel.units) - days_ago < MIN_DAYS:
         return pd.DataFrame()
     past = panel.until(days_ago)
@@ -223,7 +239,10 @@ def _forecasts(panel: Panel, days_ago: int) -> pd.DataFrame:
     pattern, history = patterns(past), methods.History(past)
     parts = []
     for name, method in methods.METHODS.items():
-        found = method(history)
+        with failures.leave_out(name):
+            found = method(history)
+        if name in failures.errors:
+            continue
         part = pd.DataFrame(found.quantiles[use], columns=_quantile_names())
         parts.append(
             part.assign(pattern=pattern[use], method=name, actual=actual[use], mean=found.mean[use])
@@ -233,7 +252,10 @@ def _forecasts(panel: Panel, days_ago: int) -> pd.DataFrame:
 
 def _measures(windows: pd.DataFrame) -> pd.DataFrame:
     rows = []
+    counts = windows.groupby("pattern")["method"].value_counts()
     for (pattern, method), part in windows.groupby(["pattern", "method"], sort=True):
+        if len(part) < counts[pattern].max():
+            continue  # it failed on some days: no fair comparison
         actual, mean = part["actual"].to_numpy(), part["mean"].to_numpy()
         measured = {
             "pinball": pinball(actual, part[_quantile_names()].to_numpy()),

@@ -80,11 +80,13 @@ class History:
 
 
 def last_period(history: History) -> Demand:
-    """The baseline: as much as in the last lead time, by chance as Poisson's."""
+    """The baseline: as much as in the last lead time, by chance as Poisson's.
+
+    Days on which demand could not be seen are passed over: what is out of stock is still asked for.
+    """
     panel = history.panel
-    days = np.minimum(panel.lead_days, len(history.demand))
-    row = np.arange(len(history.demand))[:, None]
-    recent = (row >= len(history.demand) - days) & panel.observed
+    seen_since = np.cumsum(panel.observed[::-1], axis=0)[::-1]  # that day included
+    recent = panel.observed & (seen_since <= panel.lead_days)
     total = (history.demand * recent).sum(axis=0)
     mean = total / np.maximum(recent.sum(axis=0), 1) * panel.lead_days
     return _counts(mean, mean)

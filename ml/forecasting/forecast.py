@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
 
 from ml import evaluation
+from ml.failures import Failures
 from ml.forecasting import backtest as backtests
 from ml.forecasting import champion as champions
 from ml.forecasting import intervals, models
@@ -35,6 +36,32 @@ COLUMNS = ["model", "is_champion", "grain", "target_date", "horizon_days", "is_c
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """What models expect of each day to the end of the twelfth whole month, a year at least.
+
+    Attributes:
+        days: the days, shape (m,).
+        closed: whether the shop is expected to be closed on them, shape (m,).
+        forecasts: as `models.forecast_all` returns them.
+    """
+
+    days: pd.DatetimeIndex
+    closed: np.ndarray
+    forecasts: pd.DataFrame
+
+    @classmethod
+    def of(cls, series: Series, names: set[str], failures: Failures) -> Ahead:
+        """Of these models and the baseline."""
+        as_of = series.dates[-1]
+        history, rules = series.history(as_of)
+        last = max(_month_after(as_of, MONTHS), as_of + pd.Timedelta(days=YEAR_DAYS))
+        days = pd.date_range(as_of + pd.Timedelta(days=1), last)
+        closed = rules.closed(days)
+        wanted = names | {models.BASELINE}
+        return cls(days, closed, models.forecast_all(history, days, closed, wanted, failures))
+
+
+@dataclass(frozen=True)
 class Forecaster:
     """A fitted forecast.
 
@@ -43,6 +70,7 @@ class Forecaster:
         backtest: as `backtest.run` returns it; empty if the history is short.
         champion: name of the model for the next 90 days.
         far_champion: name of the model for the days beyond.
+        ahead: what both and the baseline expect.
         note: why a simpler way was taken, empty if none was.
     """
 
@@ -50,6 +78,7 @@ class Forecaster:
     backtest: pd.DataFrame
     champion: str
     far_champion: str
+    ahead: Ahead
     note: str = ""
 
     @property
@@ -64,22 +93,15 @@ class Forecaster:
         Columns target_date, days_ahead, closed, and of the champion (up to 90 days, beyond them of
         the far champion) yhat, of the baseline naive; all on `GRID`.
         """
-        as_of = self.series.dates[-1]
-        history, rules = self.series.history(as_of)
-        last = max(_month_after(as_of, MONTHS), as_of + pd.Timedelta(days=YEAR_DAYS))
-        future = pd.date_range(as_of + pd.Timedelta(days=1), last)
-        closed = rules.closed(future)
-        names = (self.champion, self.far_champion, models.BASELINE)
-        ahead = models.forecast_all(history, future, closed, names)
-        days = np.arange(1, len(future) + 1)
-        yhat = np.where(days <= HORIZON_DAYS, ahead[self.champion], ahead[self.far_champion])
+        expected, days = self.ahead.forecasts, np.arange(1, len(self.ahead.days) + 1)
+        near, far = expected[self.champion], expected[self.far_champion]
         return pd.DataFrame(
             {
-                "target_date": future,
+                "target_date": self.ahead.days,
                 "days_ahead": days,
-                "closed": closed,
-                "yhat": on_grid(yhat),
-                "naive": on_grid(ahead[models.BASELINE].to_numpy()),
+                "closed": self.ahead.closed,
+                "yhat": on_grid(np.where(days <= HORIZON_DAYS, near, far)),
+                "naive": on_grid(expected[models.BASELINE].to_numpy()),
             }
         )
 
@@ -137,21 +159,34 @@ def fit(series: Series, forecast_all: backtests.ForecastAll = models.forecast_al
     usable = int(series.history(as_of)[0].used.sum())
     if usable < MIN_OPEN_DAYS:
         raise TooLittleDataError(f"{usable} days with a value, {MIN_OPEN_DAYS} are needed")
+    failures = Failures()
     if days < MIN_BACKTEST_DAYS:
         note = (
             f"{days} days of history, too few for a backtest ({MIN_BACKTEST_DAYS}): "
             "recent level by weekday, no interval"
         )
-        return Forecaster(series, pd.DataFrame(), "recent_level", "recent_level", note)
-    backtest = backtests.run(series, backtests.origins(series.dates), forecast_all)
-    champion = champions.choose(backtest, is_mature=days >= MATURE_DAYS)
-    far = champions.choose_far(backtest, champion, series.non_negative)
-    notes = []
+        name = "recent_level"
+        ahead = Ahead.of(series, {name}, failures)
+        return Forecaster(series, pd.DataFrame(), name, name, ahead, note)
+    backtest = backtests.run(
+        series, backtests.origins(series.dates), partial(forecast_all, failures=failures)
+    )
+    able = backtest
+    while True:
+        champion = champions.choose(able, is_mature=days >= MATURE_DAYS)
+        far = champions.choose_far(able, champion, series.non_negative)
+        ahead = Ahead.of(series, {champion, far}, failures)
+        unable = {champion, far} - {*ahead.forecasts.columns}
+        if not unable:
+            break
+        # it could forecast from all days but today
+        able = able[~able["model"].isin(unable)]
+    notes = failures.notes()
     if champion == models.BASELINE:
         notes.append("no model beat the baseline (seasonal naive) in the backtest")
     if days < MATURE_DAYS:
         notes.append(f"{days} days of history: no yearly season learned, no months and no year")
-    return Forecaster(series, backtest, champion, far, "; ".join(notes))
+    return Forecaster(series, backtest, champion, far, ahead, "; ".join(notes))
 
 
 def predict(forecaster: Forecaster, horizon_days: int = HORIZON_DAYS) -> pd.DataFrame:

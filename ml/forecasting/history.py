@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 
 YEAR_DAYS = 364  # 52 whole weeks: keeps the weekday
+# how often a shop sells of late counts by so many open days, and by the last year as so many more
+LATE_DAYS = 91
+PRIOR_DAYS = 28
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,12 @@ class History:
 
     @property
     def _share_used(self) -> float:
-        open_days = int((~self.closed).sum())
-        return float(self.used.sum()) / open_days if open_days else 0.0
+        """Of the open days, those with a value: of late, drawn towards the last year's share."""
+        used = self.used[~self.closed][-YEAR_DAYS:]
+        if not len(used):
+            return 0.0
+        late = used[-LATE_DAYS:]
+        return float((late.sum() + PRIOR_DAYS * used.mean()) / (len(late) + PRIOR_DAYS))
 
     def until(self, origin: pd.Timestamp) -> History:
         """The same series with nothing after `origin`."""

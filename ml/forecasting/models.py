@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ml.failures import Failures
 from ml.forecasting import statespace, trees
 from ml.forecasting.history import YEAR_DAYS, History
 
@@ -261,7 +262,11 @@ ALL = (*BASE_MODELS, *ENSEMBLES)
 
 
 def forecast_all(
-    history: History, future: pd.DatetimeIndex, closed: np.ndarray, names: Iterable[str] = ALL
+    history: History,
+    future: pd.DatetimeIndex,
+    closed: np.ndarray,
+    names: Iterable[str] = ALL,
+    failures: Failures | None = None,
 ) -> pd.DataFrame:
     """Forecasts of models and ensembles.
 
@@ -270,11 +275,12 @@ def forecast_all(
         future: days to forecast, ascending.
         closed: whether the shop is expected to be closed on them, shape (m,).
         names: which; what an ensemble needs is computed beside it.
+        failures: takes what models raise.
 
     Returns:
         One column per model, one row per future date, in the series' unit; never negative where
         the series can't be, and then 0 on closed days. A model that finds too little to learn
-        from has no column, and no ensemble.
+        from, or fails, has no column, and no ensemble.
 
     Raises:
         ValueError: the history has no day to fit to.
@@ -283,11 +289,13 @@ def forecast_all(
         raise ValueError("the history has no open day with a value")
     wanted = set(names)
     members = {member for name in wanted & set(ENSEMBLES) for member in ENSEMBLES[name]}
-    forecasts = {
-        name: ahead
-        for name, model in BASE_MODELS.items()
-        if name in wanted | members and (ahead := model(history, future)) is not None
-    }
+    failures = failures or Failures()
+    forecasts = {}
+    for name, model in BASE_MODELS.items():
+        if name in wanted | members:
+            with failures.leave_out(name):
+                if (ahead := model(history, future)) is not None:
+                    forecasts[name] = ahead
     for name, parts in ENSEMBLES.items():
         if name in wanted and forecasts.keys() >= set(parts):
             forecasts[name] = np.mean([forecasts[part] for part in parts], axis=0)

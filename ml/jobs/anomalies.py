@@ -28,7 +28,7 @@ def run(connection: psycopg.Connection[Any]) -> running.Outcome:
         task=TASK.name,
         version=VERSION,
         features={"daily_metrics": days, "order_facts": facts},
-        as_of=running.last_date(days, "metric_date"),
+        as_of=_dates(days, facts).max() if len(days) or len(facts) else None,
         parameters={
             "budget_days": daily.BUDGET,
             "budget_orders": orders.BUDGET,
@@ -70,7 +70,7 @@ def result(days: pd.DataFrame, facts: pd.DataFrame) -> runs.Result:
     both = pd.concat(metrics, ignore_index=True) if metrics else pd.DataFrame()
     if len(both):
         both["is_baseline"] = both["model"] == daily.BASELINE
-    dates = days["metric_date"] if len(days) else facts["order_date"]
+    dates = _dates(days, facts)
     return runs.Result(
         status="ok" if champions else running.NO_DATA,
         note="; ".join(notes),
@@ -81,6 +81,10 @@ def result(days: pd.DataFrame, facts: pd.DataFrame) -> runs.Result:
         tables=tables,
         metrics=both,
     )
+
+
+def _dates(days: pd.DataFrame, facts: pd.DataFrame) -> pd.Series:
+    return days["metric_date"] if len(days) else facts["order_date"]
 
 
 TASK = running.Task(

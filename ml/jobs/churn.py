@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -13,10 +14,12 @@ from ml.churn import churn as rules
 from ml.churn import models, traits, winback
 from ml.customers.bgnbd import NotFittedError
 from ml.customers.history import History
+from ml.evaluation import finite
+from ml.failures import Failures
 from ml.jobs import customers, running
 from ml.lifetime import models as lifetime_models
 
-VERSION = "2.0"
+VERSION = "2.1"
 _AMOUNTS = ("net_amount", "margin_amount", "demand_amount", "costed_demand_amount")
 
 
@@ -65,15 +68,18 @@ def result(days: pd.DataFrame, facts: pd.DataFrame, as_of: pd.Timestamp | None) 
         scores["own_horizon_days"] = own
         scores["own_churn_probability"] = scores["churn_probability"]
     elif own is not None:
-        try:
-            of_shop = churn.fit(history, own)
-        except churn.TooLittleDataError as missing:
-            notes.append(f"the shop's own horizon of {own} days: {missing}")
-        else:
-            scores["own_horizon_days"] = own
-            scores["own_churn_probability"] = of_shop.probability
-            measured.append(_measured(of_shop, rules.OWN_SERIES))
-            notes.append(of_shop.note and f"{own} days: {of_shop.note}")
+        failures = Failures()
+        with failures.leave_out(f"the shop's own horizon of {own} days"):
+            try:
+                of_shop = churn.fit(history, own)
+            except churn.TooLittleDataError as missing:
+                notes.append(f"the shop's own horizon of {own} days: {missing}")
+            else:
+                scores["own_horizon_days"] = own
+                scores["own_churn_probability"] = of_shop.probability
+                measured.append(_measured(of_shop, rules.OWN_SERIES))
+                notes.append(of_shop.note and f"{own} days: {of_shop.note}")
+        notes += failures.notes()
     else:
         notes.append(f"fewer than {rules.MIN_GAPS} pauses between orders: no horizon of its own")
     if not winback.knows_costs(facts):
@@ -106,10 +112,9 @@ def _measured(model: churn.ChurnModel, series: str) -> pd.DataFrame:
 def _winback(history: History, model: churn.ChurnModel, facts: pd.DataFrame) -> pd.DataFrame:
     """Spend is BG/NBD's with Gamma-Gamma, or last year's where those can't be fitted."""
     task = lifetime_models.Task(history, lifetime_models.YEAR, model.task.horizon_days)
-    try:
-        expected = lifetime_models.bg_gg(task)
-    except NotFittedError:
-        expected = lifetime_models.last_year(task)
+    expected = lifetime_models.last_year(task)
+    with Failures().leave_out("bg_gg"), suppress(NotFittedError):
+        expected = finite(lifetime_models.bg_gg(task))
     scores = pd.DataFrame(
         {
             "customer_key": model.task.score["customer_key"].to_numpy(),

@@ -8,30 +8,31 @@ from typing import Any
 import pandas as pd
 import psycopg
 
-from ml import asof, demand, runs
+from ml import demand, runs
 from ml.demand import demand as rules
 from ml.demand import methods, panel
 from ml.jobs import running
 
-VERSION = "1.0"
+VERSION = "1.1"
 
 
 def run(connection: psycopg.Connection[Any]) -> running.Outcome:
     """Forecast the demand of every product's lead time from the last complete day on."""
     sales, stock, attributes = (runs.read(connection, query) for query in QUERIES)
+    as_of = running.last_complete_day(connection, sales["order_date"])
     return running.compute(
         connection,
         task=TASK.name,
         version=VERSION,
         features={"sales": sales, "stock": stock, "attributes": attributes},
-        as_of=asof.newest(sales["order_date"], stock["valid_from"]) if len(sales) else None,
+        as_of=as_of,
         parameters={
             "service_level": rules.SERVICE_LEVEL,
             "quantiles": methods.QUANTILES,
             "default_lead_days": panel.DEFAULT_LEAD_DAYS,
             "origins": rules.ORIGINS,
         },
-        result_of=partial(result, sales, stock, attributes),
+        result_of=partial(result, sales, stock, attributes, as_of),
     )
 
 
@@ -43,10 +44,15 @@ QUERIES = (
 )
 
 
-def result(sales: pd.DataFrame, stock: pd.DataFrame, attributes: pd.DataFrame) -> runs.Result:
+def result(
+    sales: pd.DataFrame,
+    stock: pd.DataFrame,
+    attributes: pd.DataFrame,
+    as_of: pd.Timestamp | None = None,
+) -> runs.Result:
     """The result of the demand task on rows of the features that it reads."""
     try:
-        model = demand.fit(sales, stock, attributes)
+        model = demand.fit(sales, stock, attributes, as_of)
     except demand.TooLittleDataError as missing:
         return runs.Result(running.NO_DATA, note=str(missing), baseline=methods.BASELINE)
     metrics = demand.evaluate(model).assign(horizon="lead time")
@@ -67,7 +73,7 @@ def result(sales: pd.DataFrame, stock: pd.DataFrame, attributes: pd.DataFrame) -
 TASK = running.Task(
     name="demand",
     label="forecast demand per product",
-    reads=("basket_lines", "product_stock", "product_attributes"),
+    reads=("basket_lines", "product_stock", "product_attributes", "daily_sales"),
     writes=("demand_forecasts",),
     run=run,
 )

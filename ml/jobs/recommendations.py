@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from ml.jobs import running
 from ml.recommendations import ranker
 from ml.recommendations import recommend as rules
 
-VERSION = "1.0"
+VERSION = "1.1"
 
 
 def run(connection: psycopg.Connection[Any]) -> running.Outcome:
@@ -23,12 +24,17 @@ def run(connection: psycopg.Connection[Any]) -> running.Outcome:
         "select order_id, customer_key, product_key, order_date, quantity"
         " from features.basket_lines",
     )
+    off_sale = runs.read(
+        connection,
+        "select product_key from features.product_attributes where not is_active order by 1",
+    )
+    as_of = running.last_complete_day(connection, lines["order_date"])
     return running.compute(
         connection,
         task=TASK.name,
         version=VERSION,
-        features=lines,
-        as_of=running.last_date(lines, "order_date"),
+        features={"lines": lines, "off_sale": off_sale},
+        as_of=as_of,
         parameters={
             "horizon_days": rules.HORIZON_DAYS,
             "top": rules.TOP,
@@ -38,14 +44,16 @@ def run(connection: psycopg.Connection[Any]) -> running.Outcome:
             "features": ranker.FEATURES,
             "seed": rules.SEED,
         },
-        result_of=partial(result, lines),
+        result_of=partial(result, lines, as_of, off_sale["product_key"].tolist()),
     )
 
 
-def result(lines: pd.DataFrame) -> runs.Result:
+def result(
+    lines: pd.DataFrame, as_of: pd.Timestamp | None = None, off_sale: Collection[str] = ()
+) -> runs.Result:
     """The result of the recommendations task on rows of `features.basket_lines`."""
     try:
-        model = recommendations.fit(lines)
+        model = recommendations.fit(lines, as_of, off_sale)
     except recommendations.TooLittleDataError as missing:
         return runs.Result(running.NO_DATA, note=str(missing), baseline=rules.BASELINE)
     metrics = recommendations.evaluate(model).assign(horizon=f"{rules.HORIZON_DAYS}")
@@ -66,7 +74,7 @@ def result(lines: pd.DataFrame) -> runs.Result:
 TASK = running.Task(
     name="recommendations",
     label="recommend products",
-    reads=("basket_lines",),
+    reads=("basket_lines", "product_attributes", "daily_sales"),
     writes=("recommendations", "product_pairs"),
     run=run,
 )

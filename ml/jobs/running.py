@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import psycopg
 
-from ml import runs, schema
+from ml import asof, runs, schema
 from ml.jobs import watching
 
 log = logging.getLogger(__name__)
@@ -176,6 +176,21 @@ def compute(
         reused=reused,
         metrics=_headline_metrics(connection, known["run_id"]),
     )
+
+
+def last_complete_day(
+    connection: psycopg.Connection[Any], *dates: pd.Series
+) -> pd.Timestamp | None:
+    """The shop's last day that is over, whether anything was sold on it or not.
+
+    Returns:
+        The newest of these dates where the shop has no such day; None without a date.
+    """
+    day = connection.execute("select max(metric_date) from features.daily_sales").fetchone()
+    if day and day[0]:
+        return pd.Timestamp(day[0])
+    known = [one for one in dates if len(one)]
+    return asof.newest(*known) if known else None
 
 
 def last_date(frame: pd.DataFrame, column: str) -> pd.Timestamp | None:

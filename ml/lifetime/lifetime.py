@@ -15,6 +15,7 @@ relative to their prediction.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,8 @@ from threadpoolctl import threadpool_limits
 from ml import evaluation
 from ml.customers.bgnbd import NotFittedError
 from ml.customers.history import History
+from ml.evaluation import finite
+from ml.failures import Failures
 from ml.lifetime import models
 
 HORIZON_DAYS = 365
@@ -54,6 +57,7 @@ class LifetimeModel:
 
     Attributes:
         task: the history to score from.
+        predicted: what the champion expects of each row of `task.now`.
         cuts: predictions of every model at past cut-offs: as_of_date, model, actual, predicted.
         backtest_days: window of those predictions; 0 if there was no room for one.
         champion: name of the model that scores.
@@ -61,6 +65,7 @@ class LifetimeModel:
     """
 
     task: models.Task
+    predicted: np.ndarray
     cuts: pd.DataFrame
     backtest_days: int
     champion: str
@@ -81,10 +86,15 @@ def fit(history: History, horizon_days: int = HORIZON_DAYS) -> LifetimeModel:
     _require_enough(history)
     days, dates = _cut_offs(history)
     task = models.Task(history, horizon_days, learn_days=days or BACKTEST_DAYS[-1])
+    failures = Failures()
     with threadpool_limits(1):  # the order of a sum is the same on every machine
-        cuts = _out_of_time(history, dates, days)
-    champion = choose_champion(cuts)
-    return LifetimeModel(task, cuts, days, champion, _note(cuts, days, horizon_days, champion))
+        cuts = _out_of_time(history, dates, days, failures)
+        predictions = models.predict_all(task, failures)
+    # what can't score today isn't champion, however good it was
+    champion = choose_champion(cuts[cuts["model"].isin(predictions)] if len(cuts) else cuts)
+    notes = [*failures.notes(), _note(cuts, days, horizon_days, champion)]
+    note = "; ".join(note for note in notes if note)
+    return LifetimeModel(task, predictions[champion], cuts, days, champion, note)
 
 
 def predict(model: LifetimeModel) -> pd.DataFrame:
@@ -95,12 +105,10 @@ def predict(model: LifetimeModel) -> pd.DataFrame:
         hi80 (null without a past cut-off), expected_orders and expected_order_amount (BG/NBD and
         Gamma-Gamma; null where those can't be fitted). Amounts in store currency.
     """
-    with threadpool_limits(1):
-        predicted = models.predict_all(model.task)[model.champion]
-    try:
-        orders, spend = model.task.orders, model.task.spend_per_order
-    except NotFittedError:
-        orders = spend = np.full(len(predicted), np.nan)
+    predicted = model.predicted
+    orders = spend = np.full(len(predicted), np.nan)
+    with threadpool_limits(1), Failures().leave_out("bg_gg"), suppress(NotFittedError):
+        orders, spend = finite(model.task.orders), finite(model.task.spend_per_order)
     lower, upper = interval(model.cuts, model.champion, predicted)
     return pd.DataFrame(
         {
@@ -234,7 +242,9 @@ def _cut_offs(history: History) -> tuple[int, list[pd.Timestamp]]:
     return 0, []
 
 
-def _out_of_time(history: History, dates: list[pd.Timestamp], days: int) -> pd.DataFrame:
+def _out_of_time(
+    history: History, dates: list[pd.Timestamp], days: int, failures: Failures
+) -> pd.DataFrame:
     parts = []
     for date in dates:
         known = history.up_to(date)
@@ -245,7 +255,7 @@ def _out_of_time(history: History, dates: list[pd.Timestamp], days: int) -> pd.D
             pd.DataFrame(
                 {"as_of_date": date, "model": name, "actual": actual, "predicted": predicted}
             )
-            for name, predicted in models.predict_all(task).items()
+            for name, predicted in models.predict_all(task, failures).items()
         ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 

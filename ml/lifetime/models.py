@@ -7,6 +7,7 @@ row of `Task.now`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +19,8 @@ from ml.asof import require_past
 from ml.customers import bgnbd, gammagamma
 from ml.customers.bgnbd import NotFittedError
 from ml.customers.history import History, purchase_summary, snapshot, thinned
+from ml.evaluation import finite
+from ml.failures import Failures
 
 SEED = 20240229
 YEAR = 365
@@ -170,7 +173,7 @@ def random_forest(task: Task) -> np.ndarray:
         random_state=SEED,
         n_jobs=1,
     ).fit(_matrix(train), np.maximum(spent, 0))
-    raw = forest.predict(_matrix(task.now))
+    raw = forest.predict(_matrix(snapshot(task.history, task.learn_days)))
     return raw * blend(task).sum() / raw.sum() if raw.sum() > 0 else raw
 
 
@@ -187,14 +190,17 @@ MODELS: Mapping[str, Model] = {
 ENSEMBLES: Mapping[str, tuple[str, ...]] = {"blend_forest": ("blend", "random_forest")}
 
 
-def predict_all(task: Task) -> dict[str, np.ndarray]:
-    """Predictions of every model that the data allow."""
-    found = {}
+def predict_all(task: Task, failures: Failures | None = None) -> dict[str, np.ndarray]:
+    """Predictions of every model that the data allow.
+
+    Args:
+        task: what models may see.
+        failures: takes what models raise.
+    """
+    failures, found = failures or Failures(), {}
     for name, model in MODELS.items():
-        try:
-            found[name] = model(task)
-        except NotFittedError:
-            continue
+        with failures.leave_out(name), suppress(NotFittedError):
+            found[name] = finite(model(task))
     for name, members in ENSEMBLES.items():
         if all(member in found for member in members):
             found[name] = np.mean([found[member] for member in members], axis=0)

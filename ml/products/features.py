@@ -7,7 +7,6 @@ season, and what the launches before it became.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -34,6 +33,60 @@ LAUNCH_FEATURES = (
 
 
 @dataclass(frozen=True)
+class Sums:
+    """Sums over days per product, from the days on which something happened.
+
+    A grid of days by products would hold a large catalogue's many years of nothing.
+
+    Attributes:
+        days: of the shop; they are counted from 0.
+        place: product times (days + 1) plus day of each event, ascending.
+        running: by name, what all events before each of them sum up to; one longer than `place`.
+    """
+
+    days: int
+    place: np.ndarray
+    running: dict[str, np.ndarray]
+
+    @classmethod
+    def of(
+        cls, days: int, product: np.ndarray, day: np.ndarray, values: dict[str, np.ndarray]
+    ) -> Sums:
+        """Of events at products and days, in any order; all arrays of shape (events,)."""
+        place = product.astype(np.int64) * (days + 1) + day
+        order = np.argsort(place, kind="stable")
+        running = {
+            name: np.concatenate([[0.0], np.cumsum(value[order], dtype=float)])
+            for name, value in values.items()
+        }
+        return cls(days, place[order], running)
+
+    def total(
+        self, name: str, product: np.ndarray, first: int | np.ndarray, last: int | np.ndarray
+    ) -> np.ndarray:
+        """Sum of each product's days first..last, both included, shape as `product`."""
+        running = self.running[name]
+        return running[self._before(product, last, 1)] - running[self._before(product, first, 0)]
+
+    def last_day(self, product: np.ndarray, until: int) -> np.ndarray:
+        """Day of each product's newest event up to a day; -1 where there is none."""
+        at = self._before(product, until, 1) - 1
+        found = np.where(at >= 0, self.place[np.maximum(at, 0)], -1)
+        return np.where(found // (self.days + 1) == product, found % (self.days + 1), -1)
+
+    def first_day(self, product: np.ndarray, never: int) -> np.ndarray:
+        """Day of each product's first event; `never` where there is none."""
+        at = self._before(product, 0, 0)
+        found = np.append(self.place, -1)[at]
+        return np.where(found // (self.days + 1) == product, found % (self.days + 1), never)
+
+    def _before(self, product: np.ndarray, day: int | np.ndarray, more: int) -> np.ndarray:
+        """How many events lie before this day (plus `more`) of each product, in the order kept."""
+        day = np.clip(np.asarray(day) + more, 0, self.days)
+        return np.searchsorted(self.place, product * (self.days + 1) + day)
+
+
+@dataclass(frozen=True)
 class Shop:
     """Sales by day and product, and what the products are.
 
@@ -41,10 +94,13 @@ class Shop:
         keys: product keys, ascending; all with a sale or in the catalogue.
         first: first day with a sale.
         today: last day that is known.
-        units, amount, orders: shape (days, products), float32.
-        reviews, stars: per day and product, of the product and its variants together.
+        sales: units, amount and orders of each.
+        sold: the same of the days on which units were sold, not given back alone.
+        rated: reviews and stars by `product`, of a product and its variants together.
+        shop_units: units of all products up to each day, 0 before the first; shape (days + 1,).
         category, brand, product: codes, -1 if unknown; shape (products,).
         list_price: NaN if unknown.
+        is_active: whether it is for sale as far as the catalogue says; shape (products,).
         launch: day of the first sale or the catalogue's, counted from `first`; a large number
             where neither is known.
     """
@@ -52,15 +108,15 @@ class Shop:
     keys: np.ndarray
     first: pd.Timestamp
     today: pd.Timestamp
-    units: np.ndarray
-    amount: np.ndarray
-    orders: np.ndarray
-    reviews: np.ndarray
-    stars: np.ndarray
+    sales: Sums
+    sold: Sums
+    rated: Sums
+    shop_units: np.ndarray
     category: np.ndarray
     brand: np.ndarray
     product: np.ndarray
     list_price: np.ndarray
+    is_active: np.ndarray
     launch: np.ndarray
 
     @classmethod
@@ -79,69 +135,68 @@ class Shop:
         ).astype(object)
         place = pd.Index(keys)
         known = attributes.set_index("product_key").reindex(keys)
-        row = (sales["order_date"] - first).dt.days.to_numpy()
+        day = (sales["order_date"] - first).dt.days.to_numpy()
         column = place.get_indexer(sales["product_key"])
-        grids = []
-        for name in ("units", "amount", "orders"):
-            grid = np.zeros((days, len(keys)), np.float32)
-            np.add.at(grid, (row, column), sales[name].to_numpy(np.float32))
-            grids.append(grid)
-        sold = grids[0] > 0
-        launch = np.where(sold.any(axis=0), sold.argmax(axis=0), 10**6)
+        values = {name: sales[name].to_numpy(float) for name in ("units", "amount", "orders")}
+        sold = values["units"] > 0
+        sold_on = Sums.of(days, column[sold], day[sold], {})
+        launch = sold_on.first_day(np.arange(len(keys)), never=10**6)
         named = known["launched_date"].to_numpy("datetime64[D]")
         offset = (named - np.datetime64(first, "D")).astype("timedelta64[D]").astype(float)
         launch = np.where(np.isnat(named), launch, np.fmin(offset, launch)).astype(int)
         product = known["product_id"].fillna(pd.Series(keys, index=keys))
         codes = pd.factorize(product, sort=True)[0]
-        seen = np.zeros((2, days, len(keys)), np.float32)
-        if len(reviews):
-            of_product = pd.Series(codes, index=keys).reindex(reviews["product_key"]).to_numpy()
-            fits = ~np.isnan(of_product) & (reviews["review_date"] >= first).to_numpy()
-            when = (reviews["review_date"] - first).dt.days.to_numpy()[fits]
-            per_product = np.zeros((2, days, codes.max() + 1), np.float32)
-            where = (when, of_product[fits].astype(int))
-            np.add.at(per_product[0], where, reviews["reviews"].to_numpy(np.float32)[fits])
-            np.add.at(per_product[1], where, reviews["stars"].to_numpy(np.float32)[fits])
-            seen = per_product[:, :, codes]
+        of_product = pd.Series(codes, index=keys).reindex(reviews["product_key"]).to_numpy(float)
+        fits = ~np.isnan(of_product) & (reviews["review_date"] >= first).to_numpy(bool)
+        seen = reviews[fits]
+        rated = Sums.of(
+            days,
+            of_product[fits].astype(np.int64),
+            (seen["review_date"] - first).dt.days.to_numpy(),
+            {name: seen[name].to_numpy(float) for name in ("reviews", "stars")},
+        )
+        of_day = np.bincount(day, values["units"], days)
         return cls(
             keys=keys,
             first=first,
             today=as_of,
-            units=grids[0],
-            amount=grids[1],
-            orders=grids[2],
-            reviews=seen[0],
-            stars=seen[1],
+            sales=Sums.of(days, column, day, values),
+            sold=sold_on,
+            rated=rated,
+            shop_units=np.concatenate([[0.0], np.cumsum(of_day)]),
             category=pd.factorize(known["category"], sort=True)[0],
             brand=pd.factorize(known["brand"], sort=True)[0],
             product=codes,
             list_price=known["price_amount"].to_numpy(float),
+            is_active=known["is_active"].astype("boolean").fillna(True).to_numpy(bool),
             launch=launch,
         )
 
     @property
     def last(self) -> int:
         """Number of the last day."""
-        return len(self.units) - 1
+        return self.sales.days - 1
 
-    @cached_property
-    def _totals(self) -> dict[str, np.ndarray]:
-        return {
-            name: np.vstack(
-                [
-                    np.zeros((1, len(self.keys))),
-                    np.cumsum(getattr(self, name), axis=0, dtype=float),
-                ]
-            )
-            for name in ("units", "amount", "orders", "reviews", "stars")
-        }
+    def total(
+        self,
+        name: str,
+        first: int | np.ndarray,
+        last: int | np.ndarray,
+        of: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Sum over the days first..last, both included, of some or all products.
 
-    def total(self, name: str, first: int, last: int) -> np.ndarray:
-        """Sum over the days first..last, both included; days before the first count nothing."""
-        total = self._totals[name]
-        return (
-            total[np.clip(last + 1, 0, len(total) - 1)] - total[np.clip(first, 0, len(total) - 1)]
-        )
+        Days before the first count nothing.
+        """
+        of = np.arange(len(self.keys)) if of is None else of
+        if name in self.rated.running:
+            return self.rated.total(name, self.product[of], first, last)
+        return self.sales.total(name, of, first, last)
+
+    def all_units(self, first: int, last: int) -> float:
+        """Units of all products over the days first..last, both included."""
+        at = np.clip([first, last + 1], 0, self.sales.days)
+        return float(np.diff(self.shop_units[at])[0])
 
     def ahead(self, day: int) -> np.ndarray:
         """Units of the `HORIZON_DAYS` after a day; NaN where they are not over."""
@@ -181,8 +236,7 @@ def history_features(shop: Shop, day: int, of: np.ndarray) -> np.ndarray:
             shop.total("units", day - YEAR_DAYS - 89, day - YEAR_DAYS),
         )
         year_known = day >= YEAR_DAYS + 89
-        sold = shop.units[: day + 1] > 0
-        since_sale = np.argmax(sold[::-1], axis=0)
+        since_sale = day - shop.sold.last_day(np.arange(len(shop.keys)), day)
         reviews = shop.total("reviews", 0, day)
         stars = shop.total("stars", 0, day)
         mean_rating = stars.sum() / reviews.sum() if reviews.sum() else np.nan
@@ -216,8 +270,8 @@ def shop_season(shop: Shop, day: int) -> float:
     """Log ratio of the 90 days ahead to the 90 days behind, a year ago; NaN if that isn't known."""
     if day < YEAR_DAYS + 89:
         return float("nan")
-    ahead = shop.total("units", day - YEAR_DAYS + 1, day - YEAR_DAYS + HORIZON_DAYS).sum()
-    behind = shop.total("units", day - YEAR_DAYS - 89, day - YEAR_DAYS).sum()
+    ahead = shop.all_units(day - YEAR_DAYS + 1, day - YEAR_DAYS + HORIZON_DAYS)
+    behind = shop.all_units(day - YEAR_DAYS - 89, day - YEAR_DAYS)
     return float(_log_ratio(ahead, behind))
 
 
@@ -256,14 +310,8 @@ def launches(shop: Shop) -> Launches:
     product = product[np.argsort(shop.launch[product], kind="stable")]
     day = shop.launch[product]
     over = day + HORIZON_DAYS - 1 <= shop.last
-    units = np.full(len(product), np.nan)
-    for at in np.flatnonzero(over):
-        span = shop.units[day[at] : day[at] + HORIZON_DAYS, product[at]]
-        units[at] = span.sum()
-    # the price tag of the first day; what was not sold yet has the list price
-    price = shop.list_price[product]
-    first_price = np.array([_first_price(shop, one) for one in product])
-    price = np.where(np.isnan(first_price), price, first_price)
+    units = np.where(over, shop.total("units", day, day + HORIZON_DAYS - 1, product), np.nan)
+    price = _first_price(shop, product, day)
     log_units = np.log1p(units)
     done = day + HORIZON_DAYS - 1
     rows, baseline = [], []
@@ -277,9 +325,9 @@ def launches(shop: Shop) -> Launches:
         baseline.append(np.expm1(np.median(log_units[pool])) if len(pool) else np.nan)
         siblings = np.flatnonzero((shop.product == shop.product[one]) & (shop.launch < when))
         before = min(when, shop.last + 1) - 1
-        sibling_units = shop.total("units", before - 89, before)[siblings]
-        stars = shop.total("stars", 0, before)[siblings].max(initial=0)
-        reviews = shop.total("reviews", 0, before)[siblings].max(initial=0)
+        sibling_units = shop.total("units", before - 89, before, siblings)
+        stars = shop.total("stars", 0, before, siblings).max(initial=0)
+        reviews = shop.total("reviews", 0, before, siblings).max(initial=0)
         angle = 2 * np.pi * (shop.first + pd.Timedelta(days=int(when))).day_of_year / 365.25
         rows.append(
             [
@@ -293,7 +341,7 @@ def launches(shop: Shop) -> Launches:
                 float(len(siblings)),
                 np.log1p(sibling_units.mean()) if len(siblings) else np.nan,
                 stars / reviews if reviews else np.nan,
-                np.log1p(shop.total("units", before - 89, before).sum()),
+                np.log1p(shop.all_units(before - 89, before)),
             ]
         )
     return Launches(
@@ -305,11 +353,12 @@ def launches(shop: Shop) -> Launches:
     )
 
 
-def _first_price(shop: Shop, product: int) -> float:
-    day = shop.launch[product]
-    if not 0 <= day <= shop.last or shop.units[day, product] <= 0:
-        return float("nan")
-    return float(shop.amount[day, product] / shop.units[day, product])
+def _first_price(shop: Shop, product: np.ndarray, day: np.ndarray) -> np.ndarray:
+    """The price tag of the first day; what was not sold on it has the list price."""
+    units = shop.total("units", day, day, product)
+    amount = shop.total("amount", day, day, product)
+    is_sold = (day >= 0) & (day <= shop.last) & (units > 0)
+    return np.where(is_sold, amount / np.where(is_sold, units, 1), shop.list_price[product])
 
 
 def _relative_price(

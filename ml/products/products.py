@@ -19,6 +19,7 @@ from sklearn.ensemble import RandomForestRegressor
 from threadpoolctl import threadpool_limits
 
 from ml import asof, evaluation
+from ml.failures import Failures
 from ml.products import features
 from ml.products.features import HORIZON_DAYS, Launches, Shop
 
@@ -33,10 +34,14 @@ MIN_LAUNCHES = 60
 MIN_TEST = 30
 MIN_DAYS = 2 * HORIZON_DAYS
 
+# as logarithms foretell, and scaled so that sums are right: a shop's own past decides
+TREES = tuple(
+    f"{name}{kind}" for name in ("random_forest", "xgboost", "blend") for kind in ("", "_smeared")
+)
 BASELINE = {"established": "last_period", "new": "category_median"}
 MODELS: Mapping[str, tuple[str, ...]] = {
-    "established": ("last_period", "season", "random_forest", "xgboost", "blend"),
-    "new": ("category_median", "random_forest", "xgboost", "blend"),
+    "established": ("last_period", "season", *TREES),
+    "new": ("category_median", *TREES),
 }
 
 
@@ -91,17 +96,21 @@ def fit(
     if days < MIN_DAYS:
         raise TooLittleDataError(f"{days} days of sales, {MIN_DAYS} are needed")
     shop = Shop.from_frames(sales, attributes, reviews, as_of)
+    failures = Failures()
     with threadpool_limits(1):  # the order of a sum is the same on every machine
-        tested = {"established": _test_established(shop), "new": _test_new(shop)}
+        tested = {
+            "established": _test_established(shop, failures),
+            "new": _test_new(shop, failures),
+        }
     measured = pd.concat(
         [_measures(frame).assign(series=group) for group, frame in tested.items()],
         ignore_index=True,
     )
     champions = {group: choose(measured, group) for group in MODELS}
-    notes = []
+    notes = failures.notes()
     for group, champion in champions.items():
         if len(tested[group]) == 0:
-            notes.append(f"{group}: too few products for a comparison, the baseline predicts")
+            notes.append(f"{group}: too few products for a comparison: the baseline, if anything")
         elif champion == BASELINE[group]:
             notes.append(f"{group}: no model beat the baseline ({champion})")
     spread = {group: _spread(tested[group], champions[group]) for group in MODELS}
@@ -112,15 +121,21 @@ def predict(model: Model) -> pd.DataFrame:
     """Units and revenue of the next `HORIZON_DAYS`; of a new product those after its launch.
 
     Returns:
-        One row per product: product_key, product_group (established, new), model, horizon_days,
-        units, lo80 and hi80 (None where too little was measured), price_amount (of the last 90
-        days, else the list price), revenue_amount (None without a price), baseline_units and
-        last_units (of the last 90 days).
+        One row per product that is for sale: product_key, product_group (established, new), model,
+        horizon_days, units, lo80 and hi80 (None where too little was measured), price_amount (of
+        the last 90 days, else the list price), revenue_amount (None without a price),
+        baseline_units and last_units (of the last 90 days).
+
+    Raises:
+        TooLittleDataError: no product of either group is for sale.
     """
     shop = model.shop
     with threadpool_limits(1):
         parts = [_predict_established(model), _predict_new(model)]
-    table = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        raise TooLittleDataError("no product that is for sale was sold within a year or is new")
+    table = pd.concat(parts, ignore_index=True)
     price = shop.price(shop.last)[table["place"]]
     last = shop.total("units", shop.last - HORIZON_DAYS + 1, shop.last)[table["place"]]
     table["price_amount"] = price
@@ -149,63 +164,86 @@ def choose(measured: pd.DataFrame, group: str) -> str:
     return str(value.idxmin())
 
 
-def training_rows(shop: Shop, today: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features, change of log units, and weights of established products on earlier days.
+@dataclass(frozen=True)
+class Lessons:
+    """What trees learn from: rows of features, and how many units came of each.
+
+    Attributes:
+        features: shape (rows, features), NaN where undefined.
+        before: units that each is compared with, 0 where there is no before; shape (rows,).
+        units: of the `HORIZON_DAYS` after; shape (rows,).
+        weight: shape (rows,).
+    """
+
+    features: np.ndarray
+    before: np.ndarray
+    units: np.ndarray
+    weight: np.ndarray
+
+
+def training_rows(shop: Shop, today: int) -> Lessons:
+    """Established products on earlier days.
 
     Only days whose 90 days ahead were over by `today`. The weight is the root of the units, so
     that the products that the shop lives on count more, and noise of small ones less.
     """
-    x, y, weight = [], [], []
+    x, before, units = [np.zeros((0, len(features.HISTORY_FEATURES)))], [], []
     for step in range(TRAIN_DAYS):
         day = today - HORIZON_DAYS - TRAIN_STEP * step
         if day < HORIZON_DAYS:
             break
         of = features.established(shop, day)
-        last = shop.total("units", day - HORIZON_DAYS + 1, day)[of]
-        ahead = shop.total("units", day + 1, day + HORIZON_DAYS)[of]
         x.append(features.history_features(shop, day, of))
-        y.append(np.log1p(ahead) - np.log1p(last))
-        weight.append(np.sqrt(1 + last + ahead))
-    if not x:
-        return np.zeros((0, len(features.HISTORY_FEATURES))), np.zeros(0), np.zeros(0)
-    return np.vstack(x), np.concatenate(y), np.concatenate(weight)
+        before.append(shop.total("units", day - HORIZON_DAYS + 1, day, of))
+        units.append(shop.total("units", day + 1, day + HORIZON_DAYS, of))
+    last, ahead = (np.concatenate([np.zeros(0), *parts]) for parts in (before, units))
+    return Lessons(np.vstack(x), last, ahead, np.sqrt(1 + last + ahead))
 
 
-def forecast_established(shop: Shop, day: int, of: np.ndarray) -> dict[str, np.ndarray]:
+def forecast_established(
+    shop: Shop, day: int, of: np.ndarray, failures: Failures
+) -> dict[str, np.ndarray]:
     """Units of the 90 days after a day by every model that the data allow, by name."""
-    last = shop.total("units", day - HORIZON_DAYS + 1, day)[of]
+    last = shop.total("units", day - HORIZON_DAYS + 1, day, of)
     found = {"last_period": last}
     season = features.shop_season(shop, day)
     if np.isfinite(season):
         found["season"] = last * np.exp(season)
-    x, y, weight = training_rows(shop, day)
-    if len(y) >= MIN_ROWS:
-        changes = _trees(x, y, weight, features.history_features(shop, day, of))
-        for name, change in changes.items():
-            found[name] = np.maximum(np.expm1(np.log1p(last) + change), 0)
+    lessons = training_rows(shop, day)
+    if len(lessons.units) >= MIN_ROWS:
+        found |= _trees(lessons, features.history_features(shop, day, of), last, failures)
     return found
 
 
-def forecast_new(train: Launches, score: Launches) -> dict[str, np.ndarray]:
+def forecast_new(train: Launches, score: Launches, failures: Failures) -> dict[str, np.ndarray]:
     """Units of the first 90 days by every model that the launches allow, by name."""
     found = {"category_median": score.baseline}
     if len(train.units) >= MIN_LAUNCHES:
-        trees = _trees(
-            train.features,
-            np.log1p(train.units),
-            np.ones(len(train.units)),  # few as they are, one great success would teach all others
-            score.features,
-        )
-        found |= {name: np.maximum(np.expm1(value), 0) for name, value in trees.items()}
+        # few as they are, one great success would teach all others: each weighs the same
+        nothing, same = np.zeros(len(train.units)), np.ones(len(train.units))
+        lessons = Lessons(train.features, nothing, train.units, same)
+        found |= _trees(lessons, score.features, np.zeros(len(score.units)), failures)
     return found
 
 
 def _trees(
-    x: np.ndarray, y: np.ndarray, weight: np.ndarray, score: np.ndarray
+    lessons: Lessons, x: np.ndarray, before: np.ndarray, failures: Failures
 ) -> dict[str, np.ndarray]:
-    """Random Forest, XGBoost, and their mean; a column that is unknown everywhere is left out."""
-    known = np.isfinite(x).any(axis=0)
-    x, score = x[:, known], score[:, known]
+    """Units by each of `TREES`; a column that is unknown everywhere is left out.
+
+    They learn how the logarithm of the units changes, whose mean is nearer to the median product
+    than to those that sell most. So each has a twin, `_smeared`, whose units are scaled until what
+    it says of its lessons sums to what came (Duan 1983, Journal of the American Statistical
+    Association 78); where few launches were great successes, it says too much.
+
+    Args:
+        lessons: what came of what.
+        x: features of those to score, shape (n, features).
+        before: their units before, shape (n,).
+        failures: takes what raises.
+    """
+    known = np.isfinite(lessons.features).any(axis=0)
+    change = np.log1p(lessons.units) - np.log1p(lessons.before)
     forest = RandomForestRegressor(
         n_estimators=40,
         min_samples_leaf=15,
@@ -213,7 +251,7 @@ def _trees(
         max_samples=0.4,
         n_jobs=1,
         random_state=SEED,
-    ).fit(x, y, sample_weight=weight)
+    )
     boosted = xgboost.XGBRegressor(
         n_estimators=80,
         learning_rate=0.08,
@@ -226,15 +264,31 @@ def _trees(
         max_bin=64,
         n_jobs=1,
         random_state=SEED,
-    ).fit(x, y, sample_weight=weight)
-    found = {
-        "random_forest": forest.predict(score),
-        "xgboost": boosted.predict(score).astype(float),
-    }
-    return found | {"blend": (found["random_forest"] + found["xgboost"]) / 2}
+    )
+    learned, scored = {}, {}
+    for name, model in {"random_forest": forest, "xgboost": boosted}.items():
+        with failures.leave_out(name):
+            model.fit(lessons.features[:, known], change, sample_weight=lessons.weight)
+            learned[name] = model.predict(lessons.features[:, known]).astype(float)
+            scored[name] = model.predict(x[:, known]).astype(float)
+    if len(scored) == 2:
+        learned["blend"] = (learned["random_forest"] + learned["xgboost"]) / 2
+        scored["blend"] = (scored["random_forest"] + scored["xgboost"]) / 2
+    units = {}
+    for name, log_change in scored.items():
+        said = _grown(lessons.before, learned[name]).sum()
+        smear = lessons.units.sum() / said if said > 0 else 1.0
+        units[name] = _grown(before, log_change)
+        units[f"{name}_smeared"] = units[name] * smear
+    return units
 
 
-def _test_established(shop: Shop) -> pd.DataFrame:
+def _grown(before: np.ndarray, log_change: np.ndarray) -> np.ndarray:
+    """Units before, and one more, changed by a logarithm; less that one."""
+    return np.maximum(np.expm1(np.log1p(before) + log_change), 0)
+
+
+def _test_established(shop: Shop, failures: Failures) -> pd.DataFrame:
     parts = []
     for days_ago in TEST_DAYS:
         day = shop.last - days_ago
@@ -242,12 +296,12 @@ def _test_established(shop: Shop) -> pd.DataFrame:
         if len(of) < MIN_TEST:
             continue
         actual, price = shop.ahead(day)[of], shop.price(day)[of]
-        for name, units in forecast_established(shop, day, of).items():
+        for name, units in forecast_established(shop, day, of, failures).items():
             parts.append(_tested(name, actual, units, price))
     return _joined(parts)
 
 
-def _test_new(shop: Shop) -> pd.DataFrame:
+def _test_new(shop: Shop, failures: Failures) -> pd.DataFrame:
     """Launches of the second to last 90 days, by what was over when those began."""
     found = features.launches(shop)
     began = shop.last - 2 * HORIZON_DAYS
@@ -259,7 +313,7 @@ def _test_new(shop: Shop) -> pd.DataFrame:
     return _joined(
         [
             _tested(name, test.units, units, price)
-            for name, units in forecast_new(train, test).items()
+            for name, units in forecast_new(train, test, failures).items()
         ]
     )
 
@@ -267,40 +321,40 @@ def _test_new(shop: Shop) -> pd.DataFrame:
 def _predict_established(model: Model) -> pd.DataFrame:
     shop, day = model.shop, model.shop.last
     of = features.established(shop, day)
+    of = of[shop.is_active[of]]
     if not len(of):
         return pd.DataFrame()
-    name = model.champions["established"]
-    found = forecast_established(shop, day, of) if name != "last_period" else {}
-    last = shop.total("units", day - HORIZON_DAYS + 1, day)[of]
-    return _predicted("established", model, of, found.get(name, last), last)
+    return _predicted("established", model, of, forecast_established(shop, day, of, Failures()))
 
 
 def _predict_new(model: Model) -> pd.DataFrame:
     """Products launched within `NEW_DAYS`, or to be launched in the next 90 days."""
     shop = model.shop
     found = features.launches(shop)
-    score = found.part((found.day > shop.last - features.NEW_DAYS) & np.isfinite(found.baseline))
+    is_new = (found.day > shop.last - features.NEW_DAYS) & shop.is_active[found.product]
+    score = found.part(is_new & np.isfinite(found.baseline))
     if not len(score.product):
         return pd.DataFrame()
     train = found.part(np.isfinite(found.units))
-    units = forecast_new(train, score)
-    return _predicted("new", model, score.product, units[model.champions["new"]], score.baseline)
+    return _predicted("new", model, score.product, forecast_new(train, score, Failures()))
 
 
 def _predicted(
-    group: str, model: Model, of: np.ndarray, units: np.ndarray, baseline: np.ndarray
+    group: str, model: Model, of: np.ndarray, found: dict[str, np.ndarray]
 ) -> pd.DataFrame:
-    spread = model.spread[group]
-    low, high = spread if spread else (np.nan, np.nan)
+    """Rows of a group; the baseline's where its champion could not be fitted today."""
+    name = model.champions[group] if model.champions[group] in found else BASELINE[group]
+    units, spread = found[name], model.spread[group]
+    low, high = spread if spread and name == model.champions[group] else (np.nan, np.nan)
     return pd.DataFrame(
         {
             "place": of,
             "product_group": group,
-            "model": model.champions[group],
+            "model": name,
             "units": units,
             "lo80": np.minimum(np.maximum(np.expm1(np.log1p(units) + low), 0), units),
             "hi80": np.maximum(np.expm1(np.log1p(units) + high), units),
-            "baseline_units": baseline,
+            "baseline_units": found[BASELINE[group]],
         }
     )
 

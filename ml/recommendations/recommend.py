@@ -13,7 +13,7 @@ a model never saw count as misses. Newcomers, of whom nothing is known, get what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import lightgbm
@@ -23,6 +23,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from ml import asof
+from ml.failures import Failures
 from ml.recommendations import items, ranker
 from ml.recommendations.baskets import ANONYMOUS, Baskets, days_of
 from ml.recommendations.taste import Scores, Taste, halves, scores, taste
@@ -79,6 +80,7 @@ class Model:
         ranker: the learned ranker; None where no champion needs it.
         completion: the champion of basket completion, learned up to today.
         counts: baskets that hold two items, of the last `PAIR_DAYS` days, without the largest.
+        is_active: whether the catalogue still has each item; shape (items,).
         note: what a reader must know, empty if nothing.
     """
 
@@ -89,6 +91,7 @@ class Model:
     ranker: lightgbm.Booster | None
     completion: items.ItemModel
     counts: sparse.csr_array
+    is_active: np.ndarray
     note: str = ""
 
 
@@ -115,12 +118,17 @@ class _Sums:
         return pd.DataFrame(rows, columns=["series", "model", "metric", "value", "n"])
 
 
-def fit(lines: pd.DataFrame, as_of: pd.Timestamp | None = None) -> Model:
+def fit(
+    lines: pd.DataFrame,
+    as_of: pd.Timestamp | None = None,
+    off_sale: Collection[str] = (),
+) -> Model:
     """Compare the models on the shop's own past and let the best of each question learn.
 
     Args:
         lines: rows of `features.basket_lines` in any order.
         as_of: last day that may be known; the newest order's day if not given.
+        off_sale: keys of products that the catalogue has no more: learned from, not recommended.
 
     Raises:
         TooLittleDataError: too few baskets or items.
@@ -136,13 +144,18 @@ def fit(lines: pd.DataFrame, as_of: pd.Timestamp | None = None) -> Model:
         raise TooLittleDataError(f"{len(baskets.basket_day)} orders, {MIN_BASKETS} are needed")
     if len(baskets.items) < MIN_ITEMS:
         raise TooLittleDataError(f"{len(baskets.items)} products, {MIN_ITEMS} are needed")
+    failures = Failures()
     with threadpool_limits(1):  # the order of a sum is the same on every machine
         lessons = ranker.Lessons(baskets, HORIZON_DAYS)
-        measured = backtest(lessons, today)
+        measured = backtest(lessons, today, failures)
         champions = {name: choose(measured, name) for name in MODELS}
         learned = None
         if "ranker" in champions.values():
-            learned = ranker.fit(lessons, today)
+            with failures.leave_out("ranker"):
+                learned = ranker.fit(lessons, today)
+        if learned is None:  # it could be fitted on past days, and can't today
+            others = measured[measured["model"] != "ranker"]
+            champions = {name: choose(others, name) for name in MODELS}
         return Model(
             baskets=baskets,
             today=today,
@@ -151,7 +164,8 @@ def fit(lines: pd.DataFrame, as_of: pd.Timestamp | None = None) -> Model:
             ranker=learned,
             completion=completion_model(champions["basket_completion"], baskets, today),
             counts=_pair_counts(baskets, today),
-            note=_note(measured, champions),
+            is_active=~np.isin(baskets.items.astype(str), list(off_sale)),
+            note="; ".join([*failures.notes(), *_notes(measured, champions)]),
         )
 
 
@@ -166,8 +180,8 @@ def predict(model: Model) -> dict[str, pd.DataFrame]:
     """
     with threadpool_limits(1):
         known = taste(model.baskets, model.today)
-        on_sale = known.sold(ON_SALE_DAYS) > 0
-        tables = [_newcomers(known)]
+        on_sale = (known.sold(ON_SALE_DAYS) > 0) & model.is_active
+        tables = [_newcomers(known, model.is_active)]
         shared = ranker.shared_features(known) if model.ranker else None
         for part in scores(known, _active(known)):
             ranked = ranker.rank(model.ranker, known, part, shared) if model.ranker else None
@@ -200,6 +214,7 @@ def pairs(model: Model) -> pd.DataFrame:
     counts = model.counts.tocoo()
     single = model.counts.diagonal()
     keep = (counts.row != counts.col) & (counts.data >= MIN_PAIR_ORDERS)
+    keep &= model.is_active[counts.col]
     one, other = counts.row[keep], counts.col[keep]
     both = counts.data[keep].astype(float)
     total = _pair_baskets(model.baskets, model.today).sum()
@@ -224,12 +239,14 @@ def pairs(model: Model) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
-def backtest(lessons: ranker.Lessons, today: int) -> pd.DataFrame:
+def backtest(lessons: ranker.Lessons, today: int, failures: Failures) -> pd.DataFrame:
     """Every model on the day one horizon ago: series, model, metric, value, n."""
-    return compare(lessons, today - HORIZON_DAYS, today, MAX_TEST)
+    return compare(lessons, today - HORIZON_DAYS, today, MAX_TEST, failures)
 
 
-def compare(lessons: ranker.Lessons, day: int, last_day: int, most: int) -> pd.DataFrame:
+def compare(
+    lessons: ranker.Lessons, day: int, last_day: int, most: int, failures: Failures
+) -> pd.DataFrame:
     """Every model as it would have been on a day, on what was bought up to a later one.
 
     Args:
@@ -237,16 +254,20 @@ def compare(lessons: ranker.Lessons, day: int, last_day: int, most: int) -> pd.D
         day: last day that the models know.
         last_day: last day that they are measured on.
         most: customers or baskets to measure on.
+        failures: takes what raises.
 
     Returns:
         Rows as `evaluate` has them; none where too little was bought on either side.
     """
     sums, baskets = _Sums(), lessons.baskets
     if len(baskets.until(day).basket_day) >= MIN_BASKETS:
-        learned = ranker.fit(lessons, day)
-        _test_customers(sums, baskets, day, last_day, most, learned)
-        _test_completion(sums, baskets, day, last_day, most)
-    return sums.table()
+        learned = None
+        with failures.leave_out("ranker"):
+            learned = ranker.fit(lessons, day)
+        _test_customers(sums, baskets, day, last_day, most, learned, failures)
+        _test_completion(sums, baskets, day, last_day, most, failures)
+    measured = sums.table()
+    return measured[~measured["model"].isin(failures.errors)]
 
 
 def choose(measured: pd.DataFrame, question: str) -> str:
@@ -315,6 +336,7 @@ def _test_customers(
     last_day: int,
     most: int,
     learned: lightgbm.Booster | None,
+    failures: Failures,
 ) -> None:
     """Next baskets and new items of the customers known on a day."""
     customers, following = baskets.next_baskets(day, last_day)
@@ -329,18 +351,22 @@ def _test_customers(
         wanted = bought[first : first + len(part.customers)].toarray() > 0
         first += len(part.customers)
         ranked = ranker.rank(learned, known, part, shared) if learned else None
-        for name in NEXT_BASKET:
-            score = customer_score(name, part, ranked)
-            if score is not None:
+        for name in dict.fromkeys((*NEXT_BASKET, *NEW_ITEMS)):
+            score = None
+            with failures.leave_out(name):
+                score = customer_score(name, part, ranked)
+            if score is None:
+                continue
+            if name in NEXT_BASKET:
                 sums.add("next_basket", name, score, wanted)
-        for name in NEW_ITEMS:
-            score = customer_score(name, part, ranked)
-            if score is not None:
+            if name in NEW_ITEMS:
                 fresh = np.where(part.seen, -np.inf, score)
                 sums.add("new_items", name, fresh, wanted & ~part.seen)
 
 
-def _test_completion(sums: _Sums, baskets: Baskets, day: int, last_day: int, most: int) -> None:
+def _test_completion(
+    sums: _Sums, baskets: Baskets, day: int, last_day: int, most: int, failures: Failures
+) -> None:
     """Later baskets with one item hidden, which the models must find."""
     random = np.random.default_rng(SEED)
     sizes = np.diff(baskets.by_basket.indptr)
@@ -351,7 +377,11 @@ def _test_completion(sums: _Sums, baskets: Baskets, day: int, last_day: int, mos
     chosen = pool[sample(random, len(pool), most)]
     in_hand, hidden = hide_one(baskets.by_basket[chosen], random)
     for name in COMPLETION:
-        model = completion_model(name, baskets, day)
+        model = None
+        with failures.leave_out(name):
+            model = completion_model(name, baskets, day)
+        if model is None:
+            continue
         for start in range(0, len(chosen), 500):
             part = in_hand[start : start + 500]
             score = model.score(part, len(baskets.items))
@@ -452,9 +482,10 @@ def _cause(
     return result
 
 
-def _newcomers(known: Taste) -> pd.DataFrame:
+def _newcomers(known: Taste, is_active: np.ndarray) -> pd.DataFrame:
     """What is popular, for all of whom nothing is known."""
     popular = known.popular if known.popular.any() else known.sold(ACTIVE_DAYS)
+    popular = np.where(is_active, popular, 0)
     best = top_items(popular[None, :])[0]
     best = best[popular[best] > 0]
     return pd.DataFrame(
@@ -492,7 +523,7 @@ def _weights(model: items.ItemModel, one: np.ndarray, other: np.ndarray) -> np.n
     return np.where((place[one] >= 0) & (place[other] >= 0), found, 0.0).astype(float)
 
 
-def _note(measured: pd.DataFrame, champions: Mapping[str, str]) -> str:
+def _notes(measured: pd.DataFrame, champions: Mapping[str, str]) -> list[str]:
     notes = []
     for question, champion in champions.items():
         if champion != BASELINE:
@@ -503,4 +534,4 @@ def _note(measured: pd.DataFrame, champions: Mapping[str, str]) -> str:
             if compared
             else f"{question}: history too short for a comparison, popularity recommends"
         )
-    return "; ".join(notes)
+    return notes

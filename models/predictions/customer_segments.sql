@@ -1,4 +1,4 @@
--- One row per identified customer with an order: RFM segment and cluster as of the last complete day.
+-- One row per identified customer with an order: RFM segment as of the last complete day, and the current cluster.
 with
 
 rfm as (
@@ -59,14 +59,14 @@ final as (
         rfm.monetary_amount,
         current_clusters.distance as cluster_distance,
         rfm.as_of_date,
+        current_clusters.as_of_date as cluster_as_of_date,
         current_clusters.scored_at
     from rfm
     inner join customers
         on rfm.customer_key = customers.customer_key
+    -- the run may be of an earlier day: a cluster is told until the next one is found
     left join current_clusters
-        on
-            rfm.customer_key = current_clusters.customer_key
-            and rfm.as_of_date = current_clusters.as_of_date
+        on rfm.customer_key = current_clusters.customer_key
 
 )
 

@@ -2,8 +2,13 @@
 -- left alone.
 --
 -- By intention: whoever was listed counts in their group, contacted or not, so that chance alone decided who is
--- in which. A customer listed on several days of a campaign counts from the first on.
+-- in which. A customer listed on several days of a campaign counts from the first on, until the next campaign's
+-- first list: from then on those left alone may be written to.
+--
+-- Rates by Agresti and Caffo (2000, The American Statistician 54): one more who came back and one more who
+-- didn't in each group, or a group of one would be sure of itself.
 {% set z = 1.96 %}
+{% set least_people = 30 %}
 with
 
 listed as (
@@ -32,13 +37,37 @@ people as (
 
 ),
 
+dated as (
+
+    select
+        campaign,
+        min(listed_date) as first_listed_date,
+        {{ dbt.dateadd('day', 'max(horizon_days)', 'max(listed_date)') }} as last_date
+    from people
+    group by campaign
+
+),
+
+followed as (
+
+    select
+        campaign,
+        last_date,
+        lead(first_listed_date) over (order by first_listed_date asc, campaign asc) as next_listed_date
+    from dated
+
+),
+
 -- a campaign is over when the last one listed has had their time
 campaigns as (
 
-    select campaign
-    from people
-    group by campaign
-    having {{ dbt.dateadd('day', 'max(horizon_days)', 'max(listed_date)') }} <= {{ as_of_date() }}
+    select
+        campaign,
+        next_listed_date
+    from followed
+    where
+        last_date <= {{ as_of_date() }}
+        or next_listed_date <= {{ as_of_date() }}
 
 ),
 
@@ -49,6 +78,7 @@ outcomes as (
         people.customer_key,
         people.held_out,
         people.listed_date,
+        max(people.margin_share) as margin_share,
         max(case when customer_days.has_order then 1 else 0 end) as came_back,
         coalesce(sum(customer_days.demand_amount - customer_days.returns_amount), 0) * max(people.margin_share)
             as margin_amount
@@ -60,6 +90,7 @@ outcomes as (
             people.customer_key = customer_days.customer_key
             and people.listed_date < customer_days.activity_date
             and {{ dbt.dateadd('day', 'people.horizon_days', 'people.listed_date') }} >= customer_days.activity_date
+            and coalesce(campaigns.next_listed_date, customer_days.activity_date) >= customer_days.activity_date
     group by people.campaign, people.customer_key, people.held_out, people.listed_date
 
 ),
@@ -71,8 +102,12 @@ counted as (
         min(listed_date) as first_listed_date,
         sum(1 - held_out) as treated,
         sum(held_out) as held_out,
+        -- 1 for everybody where costs are unknown: what they spend is no margin
+        min(margin_share) < 1 as has_margins,
         avg(case when held_out = 0 then cast(came_back as numeric(20, 6)) end) as treated_return_rate,
         avg(case when held_out = 1 then cast(came_back as numeric(20, 6)) end) as held_out_return_rate,
+        (sum(case when held_out = 0 then came_back else 0 end) + 1.0) / (sum(1 - held_out) + 2) as treated_drawn_rate,
+        (sum(case when held_out = 1 then came_back else 0 end) + 1.0) / (sum(held_out) + 2) as held_out_drawn_rate,
         avg(case when held_out = 0 then margin_amount end) as treated_margin_amount,
         avg(case when held_out = 1 then margin_amount end) as held_out_margin_amount,
         var_samp(case when held_out = 0 then margin_amount end) as treated_variance,
@@ -87,11 +122,12 @@ compared as (
     select
         counted.*,
         treated_return_rate - held_out_return_rate as return_uplift,
+        case when treated > 0 and held_out > 0 then treated_drawn_rate - held_out_drawn_rate end as drawn_uplift,
         sqrt(
-            treated_return_rate * (1 - treated_return_rate) / nullif(treated, 0)
-            + held_out_return_rate * (1 - held_out_return_rate) / nullif(held_out, 0)
+            treated_drawn_rate * (1 - treated_drawn_rate) / (treated + 2)
+            + held_out_drawn_rate * (1 - held_out_drawn_rate) / (held_out + 2)
         ) as return_error,
-        treated_margin_amount - held_out_margin_amount as margin_uplift,
+        case when has_margins then treated_margin_amount - held_out_margin_amount end as margin_uplift,
         sqrt(treated_variance / nullif(treated, 0) + held_out_variance / nullif(held_out, 0)) as margin_error
     from counted
 
@@ -106,14 +142,20 @@ final as (
         cast(treated_return_rate as {{ dbt.type_float() }}) as treated_return_rate,
         cast(held_out_return_rate as {{ dbt.type_float() }}) as held_out_return_rate,
         cast(return_uplift as {{ dbt.type_float() }}) as return_uplift,
-        cast(return_uplift - {{ z }} * return_error as {{ dbt.type_float() }}) as return_uplift_low,
-        cast(return_uplift + {{ z }} * return_error as {{ dbt.type_float() }}) as return_uplift_high,
+        cast(drawn_uplift - {{ z }} * return_error as {{ dbt.type_float() }}) as return_uplift_low,
+        cast(drawn_uplift + {{ z }} * return_error as {{ dbt.type_float() }}) as return_uplift_high,
         cast(margin_uplift as {{ type_money() }}) as margin_uplift_amount,
         cast(margin_uplift - {{ z }} * margin_error as {{ type_money() }}) as margin_uplift_low_amount,
         cast(margin_uplift + {{ z }} * margin_error as {{ type_money() }}) as margin_uplift_high_amount,
         cast(margin_uplift * treated as {{ type_money() }}) as total_margin_uplift_amount,
-        coalesce(abs(return_uplift) > {{ z }} * return_error, false) as is_return_uplift_clear,
-        coalesce(abs(margin_uplift) > {{ z }} * margin_error, false) as is_margin_uplift_clear,
+        coalesce(abs(drawn_uplift) > {{ z }} * return_error, false) as is_return_uplift_clear,
+        -- of fewer people the error is a guess
+        coalesce(
+            abs(margin_uplift) > {{ z }} * margin_error
+            and treated >= {{ least_people }}
+            and held_out >= {{ least_people }},
+            false
+        ) as is_margin_uplift_clear,
         first_listed_date
     from compared
 

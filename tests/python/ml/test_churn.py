@@ -394,7 +394,7 @@ def test_the_list_holds_most_of_the_margin_at_stake_the_greatest_first():
     assert len(table) < len(at_stake) * 0.7
     assert table["expected_margin_amount"].is_monotonic_decreasing
     assert (table["churn_probability"] > 0.5).all()
-    assert set(table["campaign"]) == {"2024-06"}
+    assert set(table["campaign"]) == {"2024-Q2"}
 
 
 def test_the_holdout_is_drawn_by_customer_and_campaign():
@@ -405,10 +405,10 @@ def test_the_holdout_is_drawn_by_customer_and_campaign():
     # chance decides, not worth: both halves are alike
     worth = table.groupby("is_holdout")["expected_margin_amount"].mean()
     assert worth[True] == pytest.approx(worth[False], rel=0.15)
-    same_month = winback.make_list(scores(), TODAY - pd.Timedelta(days=9))
-    assert (same_month["is_holdout"] == table["is_holdout"]).all()
-    next_month = winback.make_list(scores(), TODAY + pd.Timedelta(days=1))
-    assert (next_month["is_holdout"] != table["is_holdout"]).mean() > 0.2
+    same_quarter = winback.make_list(scores(), TODAY - pd.Timedelta(days=59))
+    assert (same_quarter["is_holdout"] == table["is_holdout"]).all()
+    next_quarter = winback.make_list(scores(), TODAY + pd.Timedelta(days=1))
+    assert (next_quarter["is_holdout"] != table["is_holdout"]).mean() > 0.2
 
 
 def test_a_margin_is_drawn_towards_the_shops_and_needs_costs():
@@ -426,6 +426,23 @@ def test_a_margin_is_drawn_towards_the_shops_and_needs_costs():
     assert found["c"] == pytest.approx(0.4)  # nothing known of them: the shop's
     unknown = winback.margin_share(facts.assign(costed_demand_amount=50.0))
     assert (unknown["margin_share"] == 1).all()
+
+
+def test_a_model_that_fails_leaves_the_others(days, monkeypatch):
+    def broken(task: models.Task) -> np.ndarray:
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    def endless(task: models.Task) -> np.ndarray:
+        return np.full(len(task.score), np.nan)
+
+    broken_ones = {"hist_gb": broken, "random_forest": endless}
+    monkeypatch.setattr(models, "BASE_MODELS", {**models.BASE_MODELS, **broken_ones})
+    found = churn.fit(History.from_frame(days, TODAY))
+    assert "hist_gb failed and is left out (LinAlgError: Singular matrix)" in found.note
+    assert "random_forest failed and is left out (ValueError" in found.note
+    measured = set(churn.evaluate(found)["model"])
+    assert "bg_nbd" in measured and not measured & {"hist_gb", "random_forest", "blend"}
+    assert np.isfinite(found.probability).all()
 
 
 # --- the job -----------------------------------------------------------------------------------

@@ -229,6 +229,47 @@ def test_a_hidden_rate_is_found():
     assert methods.windows(methods.History(blind)).mean[0] < 22
     row = demand.predict(demand.fit(sold({"a": units}), stock, attributes(["a"]), TODAY)).iloc[0]
     assert (row["observed_days"], row["stockout_days"]) == (150, 150)
+    # it has been out of stock for longer than its lead time, and is still asked for
+    assert (row["method"], row["lead_time_days"]) == ("last_period", 7)
+    assert row["expected_units"] == pytest.approx(35, rel=0.35)
+    assert row["reorder_point"] > row["expected_units"] and row["order_by_date"] == TODAY.date()
+
+
+def test_a_method_that_fails_leaves_the_others(monkeypatch):
+    random = np.random.default_rng(3)
+    units = {f"p{i}": random.poisson(5, 400) for i in range(40)}
+    whole = demand.fit(sold(units), NO_STOCK, attributes(list(units)))
+    assert whole.champions["smooth"] in ("level", "windows")
+    champion = whole.champions["smooth"]
+
+    def broken(history: methods.History) -> methods.Demand:
+        raise ValueError("no convergence")
+
+    monkeypatch.setitem(methods.METHODS, champion, broken)
+    left = demand.fit(sold(units), NO_STOCK, attributes(list(units)))
+    assert f"{champion} failed and is left out (ValueError: no convergence)" in left.note
+    assert left.champions["smooth"] != champion
+    # it failed only today
+    table = demand.predict(whole)
+    assert set(table["method"]) == {"last_period"} and (table["expected_units"] > 0).all()
+
+
+def test_a_note_says_why_the_baseline_forecasts():
+    random = np.random.default_rng(3)
+    few = {f"p{i}": random.poisson(5, 400) for i in range(3)}
+    note = demand.fit(sold(few), NO_STOCK, attributes(list(few))).note
+    assert "smooth: 18 past lead times, 30 are needed to compare" in note
+    assert "no method beat" not in note
+
+
+def test_days_without_a_sale_count():
+    """Sold until a month ago: its rate is not that of the days on which it was sold."""
+    units = {"a": np.full(200, 2), "b": np.full(200, 2)}
+    closed = sold(units)
+    model = demand.fit(closed, NO_STOCK, attributes(["a", "b"]), TODAY + pd.Timedelta(days=30))
+    table = demand.predict(model)
+    assert model.panel.last_day == TODAY + pd.Timedelta(days=30)
+    assert (table["expected_units"] == 0).all()
 
 
 # --- order dates -----------------------------------------------------------------------------

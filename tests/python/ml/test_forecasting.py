@@ -1,6 +1,6 @@
 """Closed days, models, backtest without leakage, champion, intervals, short histories."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -195,6 +195,58 @@ def test_the_future_changes_no_forecast_of_the_past():
     pd.testing.assert_frame_equal(clean[columns], dirty[columns])
 
 
+# --- what sells on some days only, and models that fail --------------------------------------
+
+
+@pytest.mark.parametrize(("early", "late"), [(0.3, 1.0), (1.0, 0.3)])
+def test_how_often_a_shop_sells_of_late_counts(early: float, late: float):
+    """It sold on three days of ten in its first year and on all in the second, or the reverse."""
+    random = np.random.default_rng(4)
+    dates = pd.date_range("2022-01-01", periods=728)
+    share = np.where(np.arange(728) < 364, early, late)
+    values = np.where(random.random(728) < share, 100.0, 0.0)
+    frame = pd.DataFrame({"date": dates, "value": values, "activity": 1.0})
+    history, _ = series(frame).history(dates[-1])
+    future = pd.date_range(dates[-1] + pd.Timedelta(days=1), periods=28)
+    names = ["recent_level", "ridge", "prophet"]
+    expected = models.forecast_all(history, future, np.zeros(28, bool), names).mean()
+    assert expected.to_numpy() == pytest.approx(np.full(3, 100 * late), rel=0.15)
+
+
+def failing(after: pd.Timestamp | None = None) -> Callable[..., np.ndarray]:
+    """A model that fails, of histories beyond a day if one is given."""
+
+    def model(history: models.History, future: pd.DatetimeIndex) -> np.ndarray:
+        if after is None or history.dates[-1] > after:
+            raise np.linalg.LinAlgError("Singular matrix")
+        return models.ridge(history, future)
+
+    return model
+
+
+def test_a_model_that_fails_leaves_the_others(monkeypatch):
+    monkeypatch.setattr(models, "BASE_MODELS", {**models.BASE_MODELS, "prophet": failing()})
+    found = forecasting.fit(series(shop(200)))
+    assert "prophet failed and is left out (LinAlgError: Singular matrix)" in found.note
+    measured = set(forecasting.evaluate(found)["model"])
+    assert {"ridge", "linear_regression"} <= measured and not measured & {"prophet", "ensemble"}
+    assert np.isfinite(forecasting.predict(found)["yhat"]).all()
+
+
+def test_a_champion_that_fails_today_is_replaced(monkeypatch):
+    known = series(shop(200))
+    whole = forecasting.fit(known)
+    assert whole.champion != models.BASELINE
+    one = models.ENSEMBLES.get(whole.champion, (whole.champion,))[0]
+    yesterday = known.dates[-1] - pd.Timedelta(days=1)
+    monkeypatch.setattr(models, "BASE_MODELS", {**models.BASE_MODELS, one: failing(yesterday)})
+    found = forecasting.fit(known)
+    assert found.champion != whole.champion and f"{one} failed" in found.note
+    table = forecasting.predict(found)
+    assert set(table.loc[table["is_champion"], "model"]) == {found.champion}
+    assert np.isfinite(table["yhat"]).all()
+
+
 def test_a_series_that_knows_the_day_after_is_refused():
     frame = shop(100)
     with pytest.raises(asof.LeakError, match="date: 1 of 100 rows"):
@@ -209,7 +261,9 @@ def test_a_backtest_interval_uses_only_errors_known_at_its_origin(two_years):
     poisoned = rows.copy()
     poisoned.loc[later & (poisoned["origin"] < at), "actual"] *= 50
     walked = [
-        forecast.Forecaster(two_years.series, b, "prophet", "prophet").walked("prophet")[0]
+        forecast.Forecaster(two_years.series, b, "prophet", "prophet", two_years.ahead).walked(
+            "prophet"
+        )[0]
         for b in (rows, poisoned)
     ]
     before, after = (w[w["origin"] == at] for w in walked)
@@ -224,7 +278,9 @@ def test_a_backtest_interval_knows_no_day_after_its_origin(two_years):
     known = two_years.series
     wild = known.values * np.where(known.dates > at, np.arange(len(known.values)) % 5, 1)
     walked = [
-        forecast.Forecaster(s, two_years.backtest, "prophet", "prophet").walked("prophet")[0]
+        forecast.Forecaster(s, two_years.backtest, "prophet", "prophet", two_years.ahead).walked(
+            "prophet"
+        )[0]
         for s in (known, replace(known, values=wild))
     ]
     before, after = (w[w["origin"] <= at] for w in walked)

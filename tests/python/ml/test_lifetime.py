@@ -239,6 +239,29 @@ def test_planted_behaviour_is_recovered(model):
     assert measured[model.champion, "deviance"] < measured["last_year", "deviance"]
 
 
+def test_a_model_that_fails_leaves_the_others(shop, model, monkeypatch):
+    def broken(task: models.Task) -> np.ndarray:
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    champion = model.champion
+    assert champion != models.BASELINE
+    one = models.ENSEMBLES.get(champion, (champion,))[0]
+    monkeypatch.setattr(models, "MODELS", {**models.MODELS, one: broken})
+    found = lifetime.fit(shop)
+    assert f"{one} failed and is left out (LinAlgError: Singular matrix)" in found.note
+    assert found.champion not in (one, champion)
+    table = lifetime.predict(found)
+    assert np.isfinite(table["predicted_amount"]).all() and len(table) == len(model.predicted)
+
+
+def test_the_forest_scores_what_it_learned(shop):
+    """Days in the same season are counted over the window that it learned from, also for a year."""
+    longer = models.Task(shop, 365, 183)
+    usual = models.Task(shop, 183, 183)
+    one, other = models.random_forest(longer), models.random_forest(usual)
+    assert one / one.sum() == pytest.approx(other / other.sum())
+
+
 def test_shuffled_outcomes_are_ranked_at_chance(shop):
     random = np.random.default_rng(1)
     cut = TODAY - pd.Timedelta(days=183)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import psutil
@@ -14,7 +16,7 @@ import pytest
 
 from loaders.connections import open_postgres
 from loaders.settings import ROOT, Settings
-from ml.jobs import forecast, parallel, segments, sentiment
+from ml.jobs import forecast, parallel, running, segments, sentiment
 from ml.jobs.running import Pace
 from tests.python.ml.test_jobs import connection, fill_customers, fill_days
 
@@ -75,6 +77,30 @@ def test_a_task_that_fails_leaves_its_scores_and_the_others(
         ended["segments"].result()
     assert ended["forecast"].result()[0].run_id
     assert rows(connection, "customer_segments") == before
+
+
+def killed(connection: psycopg.Connection) -> None:
+    """A task whose process ends as if the machine had run out of memory."""
+    running._executor.get().submit(os._exit, 9).result()
+
+
+def computed(connection: psycopg.Connection) -> int:
+    """A task that is still computing when another one's process is killed."""
+    computing = running._executor.get()
+    computing.submit(time.sleep, 2).result()
+    return computing.submit(pow, 7, 2).result()
+
+
+def test_a_killed_process_is_the_failure_of_its_task_alone() -> None:
+    tasks = [
+        running.Task(str(number), "", (), (), run)
+        for number, run in enumerate((killed, computed, computed, killed, computed))
+    ]
+    ended = [future for _, future in parallel.run(tasks, nullcontext, Pace(), processes=2)]
+    for future in (ended[0], ended[3]):
+        with pytest.raises(parallel.KilledError, match="its process was killed"):
+            future.result()
+    assert [ended[number].result()[0] for number in (1, 2, 4)] == [49, 49, 49]
 
 
 SLEEPER = """

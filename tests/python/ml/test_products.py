@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from ml import asof, products
+from ml.failures import Failures
 from ml.products import features
 from ml.products import products as rules
 
@@ -45,6 +46,7 @@ def shop(seed: int = 5, count: int = 480) -> tuple[pd.DataFrame, pd.DataFrame]:
     columns = ["product_key", "category", "brand", "price_amount", "launched_date"]
     known = pd.DataFrame(catalogue, columns=columns)
     known["product_id"] = known["product_key"]
+    known["is_active"] = True
     return sold[sold["units"] > 0].reset_index(drop=True), known
 
 
@@ -73,7 +75,7 @@ def test_history_features_by_hand():
     )  # fmt: skip
     catalogue = pd.DataFrame(
         {"product_key": ["a"], "product_id": ["x"], "category": ["c"], "brand": [None],
-         "price_amount": [9.0], "launched_date": [pd.NaT]}
+         "price_amount": [9.0], "launched_date": [pd.NaT], "is_active": [True]}
     )  # fmt: skip
     reviews = pd.DataFrame(
         {"product_key": ["a"], "reviews": [2], "stars": [6.0],
@@ -100,7 +102,7 @@ def test_variants_share_their_product_s_reviews():
                           "amount": 1.0, "orders": 1})  # fmt: skip
     catalogue = pd.DataFrame(
         {"product_key": ["a", "b"], "product_id": ["x", "x"], "category": None, "brand": None,
-         "price_amount": 1.0, "launched_date": pd.NaT}
+         "price_amount": 1.0, "launched_date": pd.NaT, "is_active": None}
     )  # fmt: skip
     reviews = pd.DataFrame({"product_key": ["a"], "reviews": [3], "stars": [9.0],
                             "review_date": [TODAY]})  # fmt: skip
@@ -134,10 +136,10 @@ def test_training_rows_are_over_on_their_day(made):
     day = known.last - 90
     past = sales[sales["order_date"] <= TODAY - pd.Timedelta(days=90)]
     other = features.Shop.from_frames(past, catalogue, NO_REVIEWS, TODAY - pd.Timedelta(days=90))
-    for one, two in zip(
-        rules.training_rows(known, day), rules.training_rows(other, day), strict=True
-    ):
-        np.testing.assert_array_equal(one, two)
+    one, two = rules.training_rows(known, day), rules.training_rows(other, day)
+    assert len(one.units) > 0
+    for name in ("features", "before", "units", "weight"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
 
 
 # --- choice, and what is planted is found ----------------------------------------------------
@@ -147,7 +149,7 @@ def test_fading_is_found(model):
     """Products halve in 180 days, so the next 90 days sell .71 of the last 90."""
     measured = products.evaluate(model).set_index(["series", "model", "metric"])["value"]
     champion = model.champions["established"]
-    assert champion in ("random_forest", "xgboost", "blend")
+    assert champion in rules.TREES
     assert (
         measured["established", champion, "wape"]
         < 0.8 * measured["established", "last_period", "wape"]
@@ -204,6 +206,62 @@ def test_what_does_not_beat_the_baseline_is_never_champion():
     assert rules.choose(measured.assign(value=[0.5, 0.4, 0.6]), "new") == "xgboost"
 
 
+def test_sums_are_those_of_a_grid():
+    random = np.random.default_rng(1)
+    days, count = 30, 5
+    product, day = np.divmod(random.choice(days * count, 60, replace=False), days)
+    value = random.integers(-3, 9, 60).astype(float)
+    grid = np.zeros((days, count))
+    grid[day, product] = value
+    sums = features.Sums.of(days, product, day, {"units": value})
+    every = np.arange(count)
+    for first in range(-3, days + 3):
+        for last in range(first - 1, days + 3):
+            expected = grid[max(first, 0) : max(last + 1, 0)].sum(axis=0)
+            assert sums.total("units", every, first, last).tolist() == expected.tolist()
+        seen = [max(day[(product == one) & (day <= first)], default=-1) for one in every]
+        assert sums.last_day(every, first).tolist() == seen
+    nobody = np.append(every, count)
+    firsts = [min(day[product == one], default=99) for one in nobody]
+    assert sums.first_day(nobody, never=99).tolist() == firsts
+
+
+def test_scaled_units_add_up_to_what_is_sold():
+    """Of products that are alike a tenth sells fifty times as much: no feature tells which."""
+    random = np.random.default_rng(3)
+    x = random.normal(size=(2000, 3))
+    units = np.where(random.random(2000) < 0.1, 100.0, 2.0)
+    lessons = rules.Lessons(x[:1000], np.zeros(1000), units[:1000], np.ones(1000))
+    found = rules._trees(lessons, x[1000:], np.zeros(1000), Failures())
+    for name in ("random_forest", "xgboost", "blend"):
+        assert found[name].sum() < 0.5 * units[1000:].sum()
+        assert found[f"{name}_smeared"].sum() == pytest.approx(units[1000:].sum(), rel=0.2)
+
+
+def test_a_model_that_fails_leaves_the_others(made, model, monkeypatch):
+    def broken(*args: object, **kwargs: object) -> None:
+        raise MemoryError("no room for a tree")
+
+    monkeypatch.setattr(rules.RandomForestRegressor, "fit", broken)
+    found = products.fit(*made, NO_REVIEWS)
+    assert "random_forest failed and is left out (MemoryError: no room for a tree)" in found.note
+    measured = set(products.evaluate(found)["model"])
+    assert "xgboost" in measured and not {one for one in measured if "forest" in one}
+    assert len(products.predict(found)) == len(products.predict(model))
+
+
+def test_a_champion_that_fails_today_leaves_the_baseline(model, monkeypatch):
+    def broken(*args: object, **kwargs: object) -> None:
+        raise MemoryError("no room for a tree")
+
+    assert model.champions["established"] in rules.TREES
+    monkeypatch.setattr(rules.RandomForestRegressor, "fit", broken)
+    monkeypatch.setattr(rules.xgboost.XGBRegressor, "fit", broken)
+    table = products.predict(model).set_index("product_group").loc["established"]
+    assert set(table["model"]) == {"last_period"} and table["lo80"].isna().all()
+    assert (table["units"] == table["baseline_units"]).all()
+
+
 # --- tables and gates ------------------------------------------------------------------------
 
 
@@ -219,6 +277,27 @@ def test_prediction_table(model, made):
     assert table["price_amount"].to_numpy() == pytest.approx(
         listed[table["product_key"]].to_numpy()
     )
+
+
+def test_what_is_for_sale_no_more_is_not_predicted(made, model):
+    sales, catalogue = made
+    gone = products.predict(model)["product_key"].iloc[::2]
+    kept = catalogue.assign(is_active=~catalogue["product_key"].isin(gone))
+    table = products.predict(products.fit(sales, kept, NO_REVIEWS))
+    assert len(table) and not set(table["product_key"]) & set(gone)
+    nothing = products.fit(sales, catalogue.assign(is_active=False), NO_REVIEWS)
+    with pytest.raises(products.TooLittleDataError, match="for sale"):
+        products.predict(nothing)
+
+
+def test_days_without_a_sale_count(made):
+    """The shop has been closed for a month: what sold before it is not of the last days."""
+    sales, catalogue = made
+    later = products.fit(sales, catalogue, NO_REVIEWS, TODAY + pd.Timedelta(days=30))
+    until = sales["order_date"] > TODAY - pd.Timedelta(days=60)
+    sold = sales[until].groupby("product_key")["units"].sum()
+    table = products.predict(later).set_index("product_key")
+    assert table["last_units"].to_dict() == sold.reindex(table.index).fillna(0).to_dict()
 
 
 def test_rows_in_any_order_give_the_same_predictions(made, model):

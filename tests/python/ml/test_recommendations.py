@@ -7,7 +7,7 @@ from demo import demo
 from scipy import sparse
 
 from ml import asof, recommendations
-from ml.recommendations import items, recommend
+from ml.recommendations import items, ranker, recommend
 from ml.recommendations.baskets import ANONYMOUS, Baskets, days_of
 from ml.recommendations.taste import BASKET_DECAY, Taste, taste
 
@@ -293,6 +293,54 @@ def test_what_is_no_longer_sold_is_not_recommended(lines):
     ]
     table = recommendations.predict(recommendations.fit(frame))["recommendations"]
     assert gone not in set(table["product_key"])
+
+
+def test_what_the_catalogue_has_no_more_is_not_recommended(lines, model):
+    tables = recommendations.predict(model)
+    gone = tables["recommendations"]["product_key"].value_counts().index[:2].tolist()
+    assert set(gone) & set(tables["product_pairs"]["other_product_key"])
+    left = recommendations.predict(recommendations.fit(lines, off_sale=gone))
+    assert left["recommendations"]["customer_key"].nunique() > 100
+    assert not set(gone) & set(left["recommendations"]["product_key"])
+    assert not set(gone) & set(left["product_pairs"]["other_product_key"])
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_ranker_that_cannot_learn_today_is_replaced(lines, monkeypatch, fails):
+    """It was best one horizon ago; since then too few customers are left, or it fails."""
+    learn, today = ranker.fit, int(days_of(pd.Series([TODAY]))[0])
+
+    def until_yesterday(lessons: ranker.Lessons, day: int) -> object:
+        if day < today:
+            return learn(lessons, day)
+        if fails:
+            raise ValueError("no leaf has a row")
+        return None
+
+    monkeypatch.setattr(ranker, "fit", until_yesterday)
+    monkeypatch.setattr(
+        recommend, "choose", lambda measured, question: "ranker"
+        if question != "basket_completion" and "ranker" in set(measured["model"])
+        else recommend.BASELINE,
+    )  # fmt: skip
+    model = recommendations.fit(lines)
+    assert "ranker" in set(recommendations.evaluate(model)["model"])
+    assert set(model.champions.values()) == {recommend.BASELINE}
+    assert ("ranker failed and is left out (ValueError: no leaf" in model.note) == fails
+    assert len(recommendations.predict(model)["recommendations"])
+
+
+def test_a_model_that_fails_leaves_the_others(lines, monkeypatch):
+    def broken(*args: object) -> None:
+        raise MemoryError("too many items")
+
+    monkeypatch.setattr(items, "rules", broken)
+    model = recommendations.fit(lines)
+    assert "rules failed and is left out (MemoryError: too many items)" in model.note
+    measured = recommendations.evaluate(model).groupby("series")["model"].unique()
+    assert {*measured["basket_completion"]} == {"popularity", "ease", "cosine"}
+    assert {"popularity", "ranker"} <= {*measured["next_basket"]}
+    assert len(recommendations.predict(model)["product_pairs"])
 
 
 def test_pairs_by_hand():
