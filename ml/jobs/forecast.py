@@ -16,7 +16,7 @@ from ml.forecasting import forecast as rules
 from ml.forecasting import models, parts
 from ml.jobs import running
 
-VERSION = "2.0"
+VERSION = "2.1"
 DIMENSIONS = ("category", "country", "segment")
 # members are the same in every series, chosen by this one, so that they can be set side by side
 SIZE_COLUMN = "total_sales_amount"

@@ -14,7 +14,7 @@ from ml.jobs import customers, running
 from ml.lifetime import lifetime as rules
 from ml.lifetime import models
 
-VERSION = "1.0"
+VERSION = "1.1"
 
 
 def run(connection: psycopg.Connection[Any]) -> running.Outcome:

@@ -53,7 +53,7 @@ followed as (
     select
         campaign,
         last_date,
-        lead(first_listed_date) over (order by first_listed_date asc, campaign asc) as next_listed_date
+        lead(first_listed_date) over (order by first_listed_date asc nulls last, campaign asc) as next_listed_date
     from dated
 
 ),

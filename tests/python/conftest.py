@@ -6,6 +6,7 @@ it starts can reach the developer's sandbox or a server named in `.env`.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import secrets
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,9 @@ from sandbox.servers import manager, processes  # noqa: E402
 os.environ["LEDGERLINE_POSTGRES_PORT"] = str(processes.free_port())
 os.environ["LEDGERLINE_MONGODB_PORT"] = str(processes.free_port())
 
+# by what a mark multiplies a test's time, roughly: one without any takes a fraction of a second
+TIMES = {"servers": 3, "dbt": 5, "slow": 10}
+
 
 def pytest_sessionstart() -> None:
     """Remove what test runs left that were killed: their folders carry their pids."""
@@ -52,14 +57,32 @@ def pytest_sessionstart() -> None:
             manager.wipe(Settings().model_copy(update={"home": left}))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Groups begin in the order of the tests: xdist's own is by how many tests a group has."""
+    config.option.loadscopereorder = False
+
+
 @pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Processes that share the tests: one has all that need the one warehouse, else by file."""
-    for item in items:
-        fixtures = getattr(item, "_fixtureinfo", None)
-        found = fixtures.name2fixturedefs.get("warehouse", ()) if fixtures else ()
-        group = "warehouse" if found and found[-1].scope == "session" else str(item.path)
+    """Processes that share the tests: one has all that need the one warehouse, else by file.
+
+    What takes longest begins first, or its process would be busy long after the others. How long
+    is guessed from what a test is marked with, which need not be right to a few seconds.
+    """
+    groups = [_group(item) for item in items]
+    seconds: Counter[str] = Counter()
+    for item, group in zip(items, groups, strict=True):
         item.add_marker(pytest.mark.xdist_group(group))
+        marks = {mark.name for mark in item.iter_markers()}
+        seconds[group] += math.prod(TIMES.get(mark, 1) for mark in marks)
+    order = sorted(range(len(items)), key=lambda i: -seconds[groups[i]])
+    items[:] = [items[i] for i in order]
+
+
+def _group(item: pytest.Item) -> str:
+    fixtures = getattr(item, "_fixtureinfo", None)
+    found = fixtures.name2fixturedefs.get("warehouse", ()) if fixtures else ()
+    return "warehouse" if found and found[-1].scope == "session" else str(item.path)
 
 
 def pytest_unconfigure() -> None:
