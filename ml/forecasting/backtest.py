@@ -101,19 +101,20 @@ def from_origin(
         return None
     future = pd.date_range(origin + pd.Timedelta(days=1), periods=YEAR_DAYS)
     closed = rules.closed(future)
-    actual = np.nan_to_num(series.values[np.asarray(series.dates > origin)][:YEAR_DAYS])
-    came = len(actual)
-    wide = forecast_all(history, future, closed, names).head(came)
+    after = series.values[np.asarray(series.dates > origin)][:YEAR_DAYS]
+    # what is unknown of a day that came, such as its costs, is no error of a forecast
+    came = np.flatnonzero(np.isfinite(after))
+    wide = forecast_all(history, future, closed, names).iloc[came]
     repeats = len(wide.columns)
     return pd.DataFrame(
         {
             "origin": origin,
-            "target_date": np.tile(future[:came], repeats),
-            "days_ahead": np.tile(np.arange(1, came + 1), repeats),
-            "model": pd.Categorical(np.repeat(wide.columns.to_numpy(), came), models.ALL),
-            "actual": np.tile(actual, repeats),
+            "target_date": np.tile(future[came], repeats),
+            "days_ahead": np.tile(came + 1, repeats),
+            "model": pd.Categorical(np.repeat(wide.columns.to_numpy(), len(came)), models.ALL),
+            "actual": np.tile(after[came], repeats),
             "forecast": wide.to_numpy().T.ravel(),
-            "closed": np.tile(closed[:came], repeats),
+            "closed": np.tile(closed[came], repeats),
             "level": known.level,
             "is_mature": _days_until(series, origin) >= MATURE_DAYS,
         }

@@ -6,7 +6,6 @@ measures the backtest. How a champion is found stands in `champion`, how sure it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -316,17 +315,21 @@ def evaluate(forecaster: Forecaster) -> pd.DataFrame:
         for model, part in within.groupby("model", observed=True):
             seen = part["origin"].unique()
             base = naive[naive["origin"].isin(seen)]
-            measures = _measures(part, scale) | {
+            found = measures(part, scale) | {
                 "wape_to_baseline": _wape(part) / _wape(base) if _wape(base) > 0 else np.nan
             }
             if horizon == "1-90":
                 is_out = model in models.RACED and len(seen) < every
-                measures |= {"origins": float(len(seen)), "is_raced_out": float(is_out)}
-            rows += [
-                (model, horizon, metric, value, len(part)) for metric, value in measures.items()
-            ]
+                found |= {"origins": float(len(seen)), "is_raced_out": float(is_out)}
+            rows += [(model, horizon, metric, value, len(part)) for metric, value in found.items()]
     for model in dict.fromkeys((forecaster.champion, models.BASELINE)):
-        rows += _interval_measures(forecaster.walked(model)[0], model)
+        measured = forecaster.walked(model)[0]
+        for horizon, (first, last) in HORIZONS.items() if len(measured) else ():
+            part = measured[measured["days_ahead"].between(first, last) & measured["lo80"].notna()]
+            rows += [
+                (model, horizon, metric, value, len(part))
+                for metric, value in interval_measures(part).items()
+            ]
     return pd.DataFrame(rows, columns=["model", "horizon", "metric", "value", "n"])
 
 
@@ -335,7 +338,8 @@ def on_grid(values: np.ndarray) -> np.ndarray:
     return np.round(np.asarray(values, float) / GRID) * GRID
 
 
-def _measures(part: pd.DataFrame, naive_scale: float) -> dict[str, float]:
+def measures(part: pd.DataFrame, naive_scale: float) -> dict[str, float]:
+    """Measures of forecasts: columns origin, actual, forecast, closed; in the series' unit."""
     actual, forecast = part["actual"].to_numpy(), part["forecast"].to_numpy()
     open_days = ~part["closed"].to_numpy()
     return {
@@ -351,28 +355,24 @@ def _measures(part: pd.DataFrame, naive_scale: float) -> dict[str, float]:
     }
 
 
-def _interval_measures(measured: pd.DataFrame, model: str) -> Iterator[tuple]:
-    if measured.empty:
-        return
-    for horizon, (first, last) in HORIZONS.items():
-        part = measured[measured["days_ahead"].between(first, last) & measured["lo80"].notna()]
-        if part.empty:
-            continue
-        actual = part["actual"].to_numpy()
-        for confidence in CONFIDENCES:
-            name = f"{confidence * 100:.0f}"
-            lower, upper = part[f"lo{name}"].to_numpy(), part[f"hi{name}"].to_numpy()
-            score = evaluation.winkler(actual, lower, upper, confidence)
-            yield (
-                model,
-                horizon,
-                f"coverage_{name}",
-                evaluation.coverage(actual, lower, upper),
-                len(part),
-            )
-            yield model, horizon, f"winkler_{name}", score, len(part)
-            relative = score / np.abs(actual).mean() if np.abs(actual).mean() > 0 else np.nan
-            yield model, horizon, f"relative_winkler_{name}", relative, len(part)
+def interval_measures(part: pd.DataFrame) -> dict[str, float]:
+    """Coverage and Winkler scores of open days' intervals: columns actual, lo80, hi80, …
+
+    Empty without a row; `relative_winkler` is over the mean absolute actual.
+    """
+    found: dict[str, float] = {}
+    if part.empty:
+        return found
+    actual = part["actual"].to_numpy()
+    usual = np.abs(actual).mean()
+    for confidence in CONFIDENCES:
+        name = f"{confidence * 100:.0f}"
+        lower, upper = part[f"lo{name}"].to_numpy(), part[f"hi{name}"].to_numpy()
+        score = evaluation.winkler(actual, lower, upper, confidence)
+        found[f"coverage_{name}"] = evaluation.coverage(actual, lower, upper)
+        found[f"winkler_{name}"] = score
+        found[f"relative_winkler_{name}"] = score / usual if usual > 0 else np.nan
+    return found
 
 
 def _wape(part: pd.DataFrame) -> float:

@@ -31,6 +31,7 @@ SEASON_DAYS = 21  # to either side of the same day a year ago
 MAX_ORIGINS = 8  # enough to tell four methods apart
 WEEK = 7
 BASELINE = "seasonal_naive"
+RECONCILED = "(reconciled)"  # in the backtest: each member's method, once the parts add up
 NOTHING = 0.005  # half a penny on every day: sums of floats are no closer
 
 
@@ -54,6 +55,17 @@ class Parts:
         """The same parts with nothing after `origin`."""
         known = np.asarray(self.dates <= origin)
         return Parts(self.dates[known], self.members, self.values[known], self.non_negative)
+
+    @property
+    def usual(self) -> np.ndarray:
+        """The members' shares of all days, shape (k,): where nothing nearer tells them apart."""
+        equal = np.full(len(self.members), 1 / len(self.members))
+        return _shares(self.values.sum(axis=0), equal)
+
+    @property
+    def levels(self) -> np.ndarray:
+        """The members' mean absolute values of the last year, shape (k,)."""
+        return np.abs(self.values[-MATURE_DAYS:]).mean(axis=0)
 
 
 Method = Callable[[Parts, pd.DatetimeIndex, np.ndarray, np.ndarray], np.ndarray]
@@ -102,7 +114,7 @@ def recent_share(
 ) -> np.ndarray:
     """The member's share of the last quarter, of the total's forecast."""
     del future, closed
-    return total[:, None] * _shares(parts.values[-RECENT_DAYS:].sum(axis=0))[None, :]
+    return total[:, None] * _shares(parts.values[-RECENT_DAYS:].sum(axis=0), parts.usual)[None, :]
 
 
 def last_year_share(
@@ -112,10 +124,11 @@ def last_year_share(
     n, ahead = len(parts.dates), (future - parts.dates[-1]).days.to_numpy()
     if n < YEAR_DAYS + RECENT_DAYS:
         return recent_share(parts, future, total, closed)
-    season = _shares(_season(parts, ahead)[0])
+    usual = parts.usual
+    season = _shares(_season(parts, ahead)[0], usual)
     before = slice(n - YEAR_DAYS - RECENT_DAYS, n - YEAR_DAYS)
-    now = _shares(parts.values[-RECENT_DAYS:].sum(axis=0))
-    then = _shares(parts.values[before].sum(axis=0))
+    now = _shares(parts.values[-RECENT_DAYS:].sum(axis=0), usual)
+    then = _shares(parts.values[before].sum(axis=0), usual)
     moved = np.clip(np.where(then > 0, now / np.where(then > 0, then, 1), 1.0), 0.5, 2.0)
     return total[:, None] * season * moved[None, :]
 
@@ -182,8 +195,8 @@ class Splitter:
         total: the total's forecast.
         methods: the name of each member's method, length k.
         backtest: one row per origin, target date, member and method: origin, target_date,
-            days_ahead, member, model, actual, forecast (`reconciled` is the champions' after
-            reconciliation); empty without a backtest.
+            days_ahead, closed, member, model (`BASELINE` or `RECONCILED`), actual, forecast;
+            empty without a backtest.
     """
 
     parts: Parts
@@ -192,10 +205,40 @@ class Splitter:
     backtest: pd.DataFrame
 
 
+@dataclass(frozen=True)
+class _Origin:
+    """What was expected of the members from one day of the past.
+
+    Attributes:
+        known: the parts up to that day.
+        expected: the total's rows, m of them, in the order of their days.
+        actual: what came, shape (m, k).
+        ahead: of each method, shape (m, k), before reconciliation.
+    """
+
+    known: Parts
+    expected: pd.DataFrame
+    actual: np.ndarray
+    ahead: dict[str, np.ndarray]
+
+    def reconciled(self, methods: Sequence[str]) -> np.ndarray:
+        """Of each member by its method, shape (m, k)."""
+        total = self.expected["forecast"].to_numpy()
+        own = _side_by_side(self.ahead, methods)
+        return reconcile(own, total, _weights(self.known), self.known.usual)
+
+    def weekly_errors(self, yhat: np.ndarray) -> np.ndarray:
+        """Sum of absolute errors of the horizon's whole weeks, shape (k,)."""
+        days = min(HORIZON_DAYS, len(yhat)) // WEEK * WEEK
+        off = (yhat - self.actual)[:days].reshape(-1, WEEK, yhat.shape[1])
+        return np.abs(off.sum(axis=1)).sum(axis=0)
+
+
 def fit(parts: Parts, total: whole.Forecaster) -> Splitter:
     """Choose each member's method by the weekly errors of its backtest.
 
-    Weeks, since many members sell nothing on most days: by the day, a forecast of nothing wins.
+    Weeks, since many members sell nothing on most days: by the day, a forecast of nothing wins. A
+    method that does not beat the baseline once it is reconciled gives way to it.
     """
     asof.require_past(pd.DataFrame({"date": parts.dates}), ["date"], total.series.dates[-1])
     methods = METHODS if parts.non_negative else SIGNED_METHODS
@@ -203,7 +246,7 @@ def fit(parts: Parts, total: whole.Forecaster) -> Splitter:
     rows = total.rows(total.champion)
     if rows.empty:
         return Splitter(parts, total, (default,) * len(parts.members), pd.DataFrame())
-    tables, weekly = [], []
+    origins = []
     for origin in _spread_out(sorted(rows["origin"].unique())):
         expected = rows[rows["origin"] == origin].sort_values("days_ahead")
         known = parts.until(origin)
@@ -214,20 +257,29 @@ def fit(parts: Parts, total: whole.Forecaster) -> Splitter:
             name: method(known, future, expected["forecast"].to_numpy(), closed)
             for name, method in methods.items()
         }
-        tables.append((origin, known, expected, actual, ahead))
-        near = slice(0, HORIZON_DAYS // WEEK * WEEK)
-        weekly.append({name: _weekly(yhat[near], actual[near]) for name, yhat in ahead.items()})
-    errors = {name: np.sum([one[name] for one in weekly], axis=0) for name in methods}
-    best = np.array([errors[name] for name in methods]).argmin(axis=0)
-    chosen = tuple(list(methods)[i] for i in best)
-    parts_of_backtest = []
-    for origin, known, expected, actual, ahead in tables:
-        own = np.column_stack([ahead[name][:, i] for i, name in enumerate(chosen)])
-        target = expected["forecast"].to_numpy()
-        shown = {BASELINE: ahead[BASELINE], "reconciled": reconcile(own, target, _weights(known))}
-        for name, yhat in shown.items():
-            parts_of_backtest.append(_long(origin, expected, parts.members, actual, yhat, name))
-    return Splitter(parts, total, chosen, pd.concat(parts_of_backtest, ignore_index=True))
+        origins.append(_Origin(known, expected, actual, ahead))
+    chosen = _choose(origins, list(methods))
+    tables = [
+        _long(one, yhat, name)
+        for one in origins
+        for name, yhat in ((BASELINE, one.ahead[BASELINE]), (RECONCILED, one.reconciled(chosen)))
+    ]
+    return Splitter(parts, total, chosen, pd.concat(tables, ignore_index=True))
+
+
+def _choose(origins: list[_Origin], methods: list[str]) -> tuple[str, ...]:
+    """The method of each member, length k; the baseline is the first of the methods."""
+    by_origin = [[one.weekly_errors(one.ahead[name]) for name in methods] for one in origins]
+    errors = np.sum(by_origin, axis=0)
+    best = errors.argmin(axis=0)
+    while True:
+        chosen = tuple(methods[i] for i in best)
+        off = np.sum([one.weekly_errors(one.reconciled(chosen)) for one in origins], axis=0)
+        # one that gives way moves the others a little, as all of them have to add up
+        behind = (best > 0) & (off >= errors[0])
+        if not behind.any():
+            return chosen
+        best = np.where(behind, 0, best)
 
 
 def predict(splitter: Splitter) -> pd.DataFrame:
@@ -242,15 +294,14 @@ def predict(splitter: Splitter) -> pd.DataFrame:
     closed, total = path["closed"].to_numpy(bool), path["yhat"].to_numpy()
     methods = METHODS if parts.non_negative else SIGNED_METHODS
     ahead = {name: methods[name](parts, future, total, closed) for name in set(splitter.methods)}
-    own = np.column_stack([ahead[name][:, i] for i, name in enumerate(splitter.methods)])
-    yhat = reconcile(own, total, _weights(parts))
+    own = _side_by_side(ahead, splitter.methods)
+    yhat = reconcile(own, total, _weights(parts), parts.usual)
     scale, tables = intervals.Scale(parts.non_negative), []
     is_year = len(parts.dates) >= MATURE_DAYS
     for i, member in enumerate(parts.members):
         rows = _member_rows(splitter, member)
         near = yhat[:HORIZON_DAYS, i]
         days = path.head(HORIZON_DAYS)
-        level = float(np.abs(parts.values[-MATURE_DAYS:, i]).mean())
         table = pd.DataFrame(
             {
                 "grain": "day",
@@ -260,10 +311,7 @@ def predict(splitter: Splitter) -> pd.DataFrame:
                 "yhat": near,
             }
         )
-        errors = _errors(rows, scale, level)
-        for confidence in whole.CONFIDENCES:
-            name = f"{confidence * 100:.0f}"
-            lower, upper = intervals.pooled_bounds(errors, scale, near, level, confidence)
+        for name, (lower, upper) in _bounds(rows, scale, near, float(parts.levels[i])).items():
             if parts.non_negative:
                 shut = days["closed"].to_numpy() & np.isfinite(lower)
                 lower[shut], upper[shut] = 0.0, 0.0
@@ -295,32 +343,57 @@ def evaluate(splitter: Splitter) -> pd.DataFrame:
 
     Returns:
         One row per member, model (the member's method after reconciliation, and the baseline) and
-        metric: member, model, horizon, metric, value, n, is_champion.
+        metric: member, model, horizon, metric, value, n, is_champion. The measures are those of
+        `forecast.evaluate`, and `weekly_wape`, by which the methods are chosen: over the sums of
+        whole weeks. Coverage and Winkler score are of the champion on open days, each origin with
+        intervals from the errors known by then.
     """
     if splitter.backtest.empty:
         return pd.DataFrame()
     near = splitter.backtest[splitter.backtest["days_ahead"] <= HORIZON_DAYS]
     rows = []
     for (member, model), part in near.groupby(["member", "model"], sort=True):
-        actual, yhat = part["actual"].to_numpy(), part["forecast"].to_numpy()
-        method = splitter.methods[splitter.parts.members.index(member)]
-        is_champion = model == "reconciled"
+        at = splitter.parts.members.index(member)
+        method, is_champion = splitter.methods[at], model == RECONCILED
         if not is_champion and method == model:
             continue  # the baseline is what forecasts: after reconciliation it is there already
-        measures = {
-            "mae": evaluation.mae(actual, yhat),
-            "rmse": evaluation.rmse(actual, yhat),
-            "wape": evaluation.wape(actual, yhat),
-            "bias": evaluation.bias(actual, yhat),
-        }
-        for metric, value in measures.items():
-            name = method if is_champion else model
-            rows.append((member, name, "1-90", metric, value, len(part), is_champion))
+        name = method if is_champion else model
+        scale = evaluation.naive_scale(splitter.parts.values[:, at])
+        measures = whole.measures(part, scale) | {"weekly_wape": _weekly_wape(part)}
+        bounded = _walked(splitter, at, part) if is_champion else part.head(0)
+        for measured, found in ((part, measures), (bounded, whole.interval_measures(bounded))):
+            rows += [
+                (member, name, "1-90", metric, value, len(measured), is_champion)
+                for metric, value in found.items()
+            ]
     columns = ["member", "model", "horizon", "metric", "value", "n", "is_champion"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def reconcile(parts: np.ndarray, total: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+def _walked(splitter: Splitter, at: int, rows: pd.DataFrame) -> pd.DataFrame:
+    """Open days of a member's backtest that had an interval, with its lo80, hi80, lo95, hi95."""
+    parts, scale = splitter.parts, intervals.Scale(splitter.parts.non_negative)
+    tables = []
+    for origin, ahead in rows[~rows["closed"]].groupby("origin", sort=True):
+        known = rows[rows["target_date"] <= origin]
+        level = float(parts.until(origin).levels[at])
+        bounds = _bounds(known, scale, ahead["forecast"].to_numpy(), level)
+        both = {
+            f"{side}{name}": bound
+            for name, pair in bounds.items()
+            for side, bound in zip(("lo", "hi"), pair, strict=True)
+        }
+        tables.append(ahead.assign(**both))
+    found = pd.concat(tables, ignore_index=True) if tables else rows.assign(lo80=np.nan)
+    return found[found["lo80"].notna()]
+
+
+def reconcile(
+    parts: np.ndarray,
+    total: np.ndarray,
+    weights: np.ndarray | None,
+    usual: np.ndarray,
+) -> np.ndarray:
     """Parts that add up to the total to the last bit, all on `forecast.GRID`.
 
     Args:
@@ -328,14 +401,10 @@ def reconcile(parts: np.ndarray, total: np.ndarray, weights: np.ndarray | None) 
         total: shape (m,), on the grid.
         weights: shape (k,), which share of a difference each part takes (its error variance); None
             for a series that can't be negative: parts keep their proportions.
+        usual: shape (k,), proportions of a day of which all parts are 0 and the total is not.
     """
     if weights is None:
-        # a part may have sold less than nothing in its history: returns of what was sold before
-        parts = np.maximum(parts, 0.0)
-        sums = parts.sum(axis=1)
-        equal = np.full(parts.shape, 1 / parts.shape[1])
-        shares = np.where(sums[:, None] > 0, parts / np.where(sums > 0, sums, 1)[:, None], equal)
-        wanted = shares * total[:, None]
+        wanted = _shares(parts, usual) * total[:, None]
     else:
         wanted = parts + (total - parts.sum(axis=1))[:, None] * weights[None, :]
     steps = np.floor(wanted / whole.GRID)
@@ -355,11 +424,11 @@ def _weights(parts: Parts) -> np.ndarray | None:
     return variance / variance.sum()
 
 
-def _shares(sums: np.ndarray) -> np.ndarray:
-    """Of the last axis; a member that was less than nothing has no share."""
+def _shares(sums: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    """Of the last axis; a member that was less than nothing (returns of before) has no share."""
     sums = np.maximum(sums, 0)
     whole_sum = sums.sum(axis=-1, keepdims=True)
-    return np.where(whole_sum > 0, sums / np.where(whole_sum > 0, whole_sum, 1), 1 / sums.shape[-1])
+    return np.where(whole_sum > 0, sums / np.where(whole_sum > 0, whole_sum, 1), otherwise)
 
 
 def _season(parts: Parts, ahead: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -382,11 +451,17 @@ def _weekday_means(parts: Parts, days: int) -> np.ndarray:
     )
 
 
-def _weekly(yhat: np.ndarray, actual: np.ndarray) -> np.ndarray:
-    """Sum of absolute errors of whole weeks, shape (k,)."""
-    weeks = len(yhat) // WEEK * WEEK
-    off = (yhat - actual)[:weeks].reshape(-1, WEEK, yhat.shape[1]).sum(axis=1)
-    return np.abs(off).sum(axis=0)
+def _weekly_wape(part: pd.DataFrame) -> float:
+    """WAPE of the sums of whole weeks."""
+    week = (part["days_ahead"] - 1) // WEEK
+    weeks = part.groupby(["origin", week])[["actual", "forecast"]].agg(["sum", "count"])
+    weeks = weeks[weeks["actual", "count"] == WEEK]
+    return evaluation.wape(weeks["actual", "sum"].to_numpy(), weeks["forecast", "sum"].to_numpy())
+
+
+def _side_by_side(ahead: Mapping[str, np.ndarray], methods: Sequence[str]) -> np.ndarray:
+    """Of each member what its method expects, shape (m, k)."""
+    return np.column_stack([ahead[name][:, i] for i, name in enumerate(methods)])
 
 
 def _spread_out(origins: list[pd.Timestamp]) -> list[pd.Timestamp]:
@@ -394,24 +469,20 @@ def _spread_out(origins: list[pd.Timestamp]) -> list[pd.Timestamp]:
     return [origins[i] for i in dict.fromkeys(wanted.tolist())]
 
 
-def _long(
-    origin: pd.Timestamp,
-    expected: pd.DataFrame,
-    members: tuple[str, ...],
-    actual: np.ndarray,
-    yhat: np.ndarray,
-    model: str,
-) -> pd.DataFrame:
+def _long(origin: _Origin, yhat: np.ndarray, model: str) -> pd.DataFrame:
+    """One row per day ahead and member."""
+    expected, members = origin.expected, origin.known.members
     days, count = len(expected), len(members)
+    same = {
+        name: np.tile(expected[name].to_numpy(), count)
+        for name in ("origin", "target_date", "days_ahead", "closed")
+    }
     return pd.DataFrame(
-        {
-            "origin": origin,
-            "target_date": np.tile(expected["target_date"].to_numpy(), count),
-            "days_ahead": np.tile(expected["days_ahead"].to_numpy(), count),
-            "closed": np.tile(expected["closed"].to_numpy(), count),
+        same
+        | {
             "member": np.repeat(np.array(members, object), days),
             "model": model,
-            "actual": actual.T.ravel(),
+            "actual": origin.actual.T.ravel(),
             "forecast": yhat.T.ravel(),
         }
     )
@@ -421,7 +492,18 @@ def _member_rows(splitter: Splitter, member: str) -> pd.DataFrame:
     rows = splitter.backtest
     if rows.empty:
         return rows
-    return rows[(rows["member"] == member) & (rows["model"] == "reconciled")]
+    return rows[(rows["member"] == member) & (rows["model"] == RECONCILED)]
+
+
+def _bounds(
+    rows: pd.DataFrame, scale: intervals.Scale, forecast: np.ndarray, level: float
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """{confidence in percent: lower and upper bounds} of a member, from its rows so far."""
+    errors = _errors(rows, scale, level)
+    return {
+        f"{share * 100:.0f}": intervals.pooled_bounds(errors, scale, forecast, level, share)
+        for share in whole.CONFIDENCES
+    }
 
 
 def _errors(rows: pd.DataFrame, scale: intervals.Scale, level: float) -> np.ndarray:

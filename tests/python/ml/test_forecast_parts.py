@@ -116,6 +116,65 @@ def test_parts_beat_the_baseline_where_there_is_a_season(splitter):
         assert wape[member, True] < wape[member, False]
 
 
+def test_a_method_that_does_not_beat_the_baseline_gives_way_to_it():
+    """Each member's last week tells all of it, and the total's forecast is far too high."""
+    days, random = pd.date_range("2023-01-01", periods=20), np.random.default_rng(5)
+    values = np.tile(random.uniform(5, 10, (7, 2)), (4, 1))[:20]
+    known = parts.Parts(days, ("a", "b"), values)
+    last_week = values[6:20]  # of the 14 days ahead
+    expected = pd.DataFrame({"forecast": np.full(14, 200.0)})
+    better = last_week * random.uniform(0.999, 1.001, last_week.shape)
+    ahead = {parts.BASELINE: last_week + 1, "recent_share": better}
+    origin = parts._Origin(known, expected, last_week, ahead)
+    assert parts._choose([origin], [*ahead]) == (parts.BASELINE,) * 2
+    fair = parts._Origin(known, expected.assign(forecast=last_week.sum(axis=1)), last_week, ahead)
+    assert parts._choose([fair], [*ahead]) == ("recent_share",) * 2
+
+
+def test_parts_have_the_measures_of_the_total(splitter):
+    measured = parts.evaluate(splitter)
+    ours = measured[measured["is_champion"] & (measured["member"] == "summer")]
+    ours = ours.set_index("metric")["value"]
+    total = forecasting.evaluate(splitter.total)
+    total = total[(total["model"] == splitter.total.champion) & (total["horizon"] == "1-90")]
+    only_total = {"wape_to_baseline", "origins", "is_raced_out"}
+    assert set(ours.index) == set(total["metric"]) - only_total | {"weekly_wape"}
+    # the first of eight origins know but one or two before them
+    assert ours["coverage_80"] == pytest.approx(0.8, abs=0.15)
+    assert ours["coverage_95"] == pytest.approx(0.95, abs=0.15)
+    # whole weeks, by hand
+    rows = splitter.backtest[splitter.backtest["model"] == parts.RECONCILED]
+    rows = rows[(rows["member"] == "summer") & (rows["days_ahead"] <= 84)]
+    off = amount = 0.0
+    for _, ahead in rows.groupby("origin"):
+        ahead = ahead.sort_values("days_ahead")
+        for first in range(0, len(ahead) // 7 * 7, 7):
+            week = ahead.iloc[first : first + 7]
+            off += abs(week["forecast"].sum() - week["actual"].sum())
+            amount += week["actual"].sum()
+    assert ours["weekly_wape"] == pytest.approx(off / amount)
+
+
+def test_intervals_of_a_backtest_know_nothing_of_what_came_later(splitter):
+    rows = splitter.backtest[
+        (splitter.backtest["model"] == parts.RECONCILED)
+        & (splitter.backtest["member"] == "winter")
+        & (splitter.backtest["days_ahead"] <= 90)
+    ]
+    clean = parts._walked(splitter, 1, rows)
+    origin = clean["origin"].iloc[0]
+    later = rows["target_date"] > origin
+    dirty = parts._walked(
+        splitter, 1, rows.assign(actual=rows["actual"] * np.where(later, 50.0, 1.0))
+    )
+    columns = ["target_date", *forecast.BOUNDS]
+    for table in (clean, dirty):
+        assert set(table.loc[table["origin"] == origin, "days_ahead"]) == set(range(1, 91))
+    pd.testing.assert_frame_equal(
+        clean.loc[clean["origin"] == origin, columns], dirty.loc[dirty["origin"] == origin, columns]
+    )
+
+
 def test_the_future_changes_no_backtest_of_the_past():
     frame = shop(430)
     clean = fitted(frame, ("summer", "winter"))
@@ -167,10 +226,12 @@ def test_members_large_enough_stand_for_themselves():
 def test_reconciling_by_hand():
     total = np.array([10.0, 6.0])
     own = np.array([[1.0, 3.0], [0.0, 0.0]])
-    assert parts.reconcile(own, total, None).tolist() == [[2.5, 7.5], [3.0, 3.0]]
+    usual = np.array([0.75, 0.25])
+    assert parts.reconcile(own, total, None, usual).tolist() == [[2.5, 7.5], [4.5, 1.5]]
     # what came back last week is no sale to expect
-    assert parts.reconcile(np.array([[-1.0, 3.0]]), total[:1], None).tolist() == [[0.0, 10.0]]
-    by_variance = parts.reconcile(own, total, np.array([0.25, 0.75]))
+    returned = np.array([[-1.0, 3.0]])
+    assert parts.reconcile(returned, total[:1], None, usual).tolist() == [[0.0, 10.0]]
+    by_variance = parts.reconcile(own, total, np.array([0.25, 0.75]), usual)
     assert by_variance.tolist() == [[2.5, 7.5], [1.5, 4.5]]
 
 
@@ -179,6 +240,6 @@ def test_reconciled_parts_are_never_negative_and_add_up_whatever_they_are():
     for _ in range(50):
         own = random.normal(1, 1, (20, 7)) * (random.random((20, 7)) < 0.5)
         total = forecast.on_grid(random.exponential(1000, 20) * (random.random(20) < 0.8))
-        found = parts.reconcile(own, total, None)
+        found = parts.reconcile(own, total, None, np.full(7, 1 / 7))
         assert (found >= 0).all() and (found.sum(axis=1) == total).all()
         assert (found.cumsum(axis=1)[:, -1] == total).all()

@@ -195,6 +195,20 @@ def test_the_future_changes_no_forecast_of_the_past():
     pd.testing.assert_frame_equal(clean[columns], dirty[columns])
 
 
+def test_a_day_of_which_the_value_is_unknown_is_no_error_of_a_forecast():
+    frame = shop(500)
+    origin = frame["date"].iloc[430]
+    unknown = frame["date"].iloc[[440, 455]]
+    holes = frame.assign(value=frame["value"].where(~frame["date"].isin(unknown)))
+    full, found = (
+        backtest.from_origin(series(f), origin, {models.BASELINE}, models.forecast_all)
+        for f in (frame, holes)
+    )
+    wanted = full[~full["target_date"].isin(unknown)].reset_index(drop=True)
+    assert len(wanted) == len(full) - 2
+    pd.testing.assert_frame_equal(found, wanted)
+
+
 # --- what sells on some days only, and models that fail --------------------------------------
 
 
