@@ -1,22 +1,24 @@
--- One row per series, dimension, member, model and band of the horizon: past daily forecasts beside what came.
+-- One row per series, dimension, member, model, grain and band of the horizon: past forecasts of days and
+-- of months beside what came.
 --
 -- From the archive, in which every forecast stays as it was made; of several made on the state of one day,
--- the last. Days of the last year count, so that a model is judged by what it does now. The model
--- '(champion)' is what was shown, whichever model it came from.
-{% set bands = [(1, 7), (8, 30), (31, 90)] %}
+-- the last. Days and whole months of the last year count, so that a model is judged by what it does now. The
+-- model '(champion)' is what was shown, whichever model it came from.
+{% set bands = [('day', 1, 7), ('day', 8, 30), ('day', 31, 90), ('month', 1, 90), ('month', 91, 400)] %}
+{% set grains = [('day', 'metric_date'), ('month', dbt.date_trunc('month', 'metric_date'))] %}
 {% set series = [
     ('revenue', 'total_sales_amount'),
     ('product_sales', 'product_sales_amount'),
     ('orders', 'orders'),
     ('profit', 'net_profit_amount'),
 ] %}
-{% set key = ['series', 'dimension', 'member', 'model', 'horizon_band'] %}
+{% set key = ['series', 'dimension', 'member', 'model', 'grain', 'horizon_band'] %}
 with
 
 archive as (
 
     select * from {{ source('ml', 'forecast_archive') }}
-    where grain = 'day'
+    where grain in ('day', 'month')
 
 ),
 
@@ -35,13 +37,19 @@ members as (
 total_actuals as (
 
     {% for name, column in series -%}
+    {% set is_last = loop.last -%}
+    {% for grain, first_date in grains -%}
     select
         '{{ name }}' as series,
-        metric_date,
-        cast({{ column }} as {{ dbt.type_float() }}) as actual
+        '{{ grain }}' as grain,
+        cast({{ first_date }} as date) as target_date,
+        max(metric_date) as last_date,
+        cast(sum({{ column }}) as {{ dbt.type_float() }}) as actual
     from daily
+    group by cast({{ first_date }} as date)
 
-    {{ 'union all' if not loop.last }}
+    {{ 'union all' if not (is_last and loop.last) }}
+    {% endfor %}
     {% endfor %}
 
 ),
@@ -49,15 +57,23 @@ total_actuals as (
 member_actuals as (
 
     {% for name, column in series -%}
+    {% set is_last = loop.last -%}
+    {% for grain, first_date in grains -%}
     select
         '{{ name }}' as series,
+        '{{ grain }}' as grain,
         dimension,
         member,
-        metric_date,
-        cast({{ column }} as {{ dbt.type_float() }}) as actual
+        cast({{ first_date }} as date) as target_date,
+        cast(sum({{ column }}) as {{ dbt.type_float() }}) as actual
     from members
+    group by
+        dimension,
+        member,
+        cast({{ first_date }} as date)
 
-    {{ 'union all' if not loop.last }}
+    {{ 'union all' if not (is_last and loop.last) }}
+    {% endfor %}
     {% endfor %}
 
 ),
@@ -99,11 +115,13 @@ made as (
         on
             archive.run_id = ranked_runs.run_id
             and ranked_runs.recency = 1
-    -- days that have come
+    -- days that have come, and months of which the last one has
     inner join total_actuals
         on
             archive.series = total_actuals.series
-            and archive.target_date = total_actuals.metric_date
+            and archive.grain = total_actuals.grain
+            and archive.target_date = total_actuals.target_date
+            and {{ dbt.dateadd('day', 'archive.horizon_days', 'archive.as_of_date') }} = total_actuals.last_date
     inner join last_day
         on archive.target_date > {{ dbt.dateadd('day', -365, 'last_day.metric_date') }}
 
@@ -122,9 +140,10 @@ matched as (
     left join member_actuals
         on
             made.series = member_actuals.series
+            and made.grain = member_actuals.grain
             and made.dimension = member_actuals.dimension
             and made.member = member_actuals.member
-            and made.target_date = member_actuals.metric_date
+            and made.target_date = member_actuals.target_date
 
 ),
 
@@ -135,13 +154,14 @@ named as (
         run_id,
         series,
         dimension,
+        grain,
         target_date,
         sum(own_actual) as named_actual
     from matched
     where
         dimension <> 'total'
         and member <> '(other)'
-    group by run_id, series, dimension, target_date
+    group by run_id, series, dimension, grain, target_date
 
 ),
 
@@ -153,9 +173,11 @@ measured as (
         matched.member,
         matched.model,
         matched.is_champion,
+        matched.grain,
         case
-            {% for first, last in bands -%}
-            when matched.horizon_days between {{ first }} and {{ last }} then '{{ first }}-{{ last }}'
+            {% for grain, first, last in bands -%}
+            when matched.grain = '{{ grain }}' and matched.horizon_days between {{ first }} and {{ last }}
+                then '{{ first }}-{{ last }}'
             {% endfor -%}
         end as horizon_band,
         matched.as_of_date,
@@ -176,6 +198,7 @@ measured as (
             matched.run_id = named.run_id
             and matched.series = named.series
             and matched.dimension = named.dimension
+            and matched.grain = named.grain
             and matched.target_date = named.target_date
 
 ),
@@ -192,6 +215,7 @@ shown as (
         member,
         '(champion)' as model,
         is_champion,
+        grain,
         horizon_band,
         as_of_date,
         target_date,
@@ -217,6 +241,7 @@ days as (
         target_date,
         max(actual) as actual
     from measured
+    where grain = 'day'
     group by series, dimension, member, target_date
 
 ),
@@ -245,7 +270,7 @@ summed as (
         {% for name in key -%}
         {{ name }},
         {% endfor -%}
-        count(*) as days,
+        count(*) as periods,
         count(distinct as_of_date) as forecasts,
         min(target_date) as first_date,
         max(target_date) as last_date,
@@ -287,12 +312,13 @@ final as (
         summed.dimension,
         summed.member,
         summed.model,
+        summed.grain,
         summed.horizon_band,
         case when summed.series <> 'orders' then {{ store_currency() }} end as currency,
-        cast(summed.days as {{ dbt.type_int() }}) as days,
+        cast(summed.periods as {{ dbt.type_int() }}) as periods,
         cast(summed.forecasts as {{ dbt.type_int() }}) as forecasts,
-        summed.absolute_error / summed.days as mae,
-        sqrt(summed.squared_error / summed.days) as rmse,
+        summed.absolute_error / summed.periods as mae,
+        sqrt(summed.squared_error / summed.periods) as rmse,
         case
             -- rounding leaves a constant series a trace of variation
             when summed.actual_variation > 0.000001 * summed.absolute_actual
@@ -301,7 +327,8 @@ final as (
         summed.mape,
         case when summed.absolute_actual > 0 then summed.absolute_error / summed.absolute_actual end as wape,
         case
-            when naive_scales.naive_error > 0 then summed.absolute_error / summed.days / naive_scales.naive_error
+            when summed.grain = 'day' and naive_scales.naive_error > 0
+                then summed.absolute_error / summed.periods / naive_scales.naive_error
         end as mase,
         case when summed.absolute_actual > 0 then summed.error / summed.absolute_actual end as bias,
         cast(summed.coverage_80 as {{ dbt.type_float() }}) as coverage_80,
