@@ -79,6 +79,7 @@ class Result:
         status: `ok` or `too_little_data`; the latter has no rows but may have metrics.
         tables: frames to write by table name, without the columns that name the run.
         metrics: series, model, horizon, metric, value, n, is_champion, is_baseline.
+        importance: series, model, and what `ml.importance.permutation` returns.
     """
 
     status: str
@@ -89,6 +90,7 @@ class Result:
     trained_to: date | None = None
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
+    importance: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def row_count(self) -> int:
@@ -245,6 +247,8 @@ def write(connection: psycopg.Connection[Any], run: Run, result: Result) -> None
         tables = dict(result.tables)
         if len(result.metrics):
             tables["model_metrics"] = result.metrics.assign(task=run.task)
+        if len(result.importance):
+            tables["feature_importance"] = result.importance.assign(task=run.task)
         for table, frame in tables.items():
             _copy(cursor, table, frame.assign(**stamp))
     connection.commit()

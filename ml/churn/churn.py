@@ -13,16 +13,17 @@ The horizon is 90 days, which can be compared between shops, and beside it the s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from ml import evaluation
+from ml import importance as importances
 from ml.asof import SUSPICIOUS_AUC
 from ml.churn import models
-from ml.customers.history import History
+from ml.customers.history import History, thinned
 from ml.failures import Failures
 
 HORIZON_DAYS = 90
@@ -165,6 +166,36 @@ def evaluate(model: ChurnModel) -> pd.DataFrame:
         ).mean()
         rows += [(name, metric, value, len(part)) for metric, value in measured.items()]
     return pd.DataFrame(rows, columns=["model", "metric", "value", "n"])
+
+
+def importance(history: History, model: ChurnModel) -> pd.DataFrame:
+    """By how much the champion's Brier score rises without each of `models.FACTS`.
+
+    Args:
+        history: that the model was fitted to.
+        model: see `fit`.
+
+    Returns:
+        As `ml.importance.permutation`, measured on the newest day whose horizon is over, by what
+        was learned before it; empty without such a day.
+    """
+    if model.cuts.empty:
+        return importances.nothing()
+    horizon, date = model.task.horizon_days, model.cuts["as_of_date"].max()
+    with threadpool_limits(1):
+        task = models.Task.at(history.up_to(date), horizon)
+        rows = thinned(task.score, importances.MOST_ROWS)
+        came = models.labels(models.labelled(history, date, horizon).loc[rows.index])
+
+        def predict(some: pd.DataFrame) -> np.ndarray:
+            # nobody's last order lies before the first, as a shuffled one may
+            recency = np.minimum(some["recency_days"], some["tenure_days"])
+            score = some.assign(recency_days=recency)
+            return models.predict(model.champion, replace(task, score=score, known=task.score))
+
+        return importances.permutation(
+            rows, models.FACTS, predict, lambda found: evaluation.brier(came, found)
+        )
 
 
 def choose_champion(cuts: pd.DataFrame, horizon_days: int = HORIZON_DAYS) -> str:

@@ -56,6 +56,32 @@ NUMBERS = (
 )
 
 
+# what tells nearly the same stands together, see `ml.importance`
+FACTS: Mapping[str, tuple[str, ...]] = {
+    "recency": ("recency_days",),
+    "time since the first order": ("tenure_days",),
+    "frequency": (
+        "order_days",
+        "orders",
+        "order_days_30d",
+        "order_days_90d",
+        "order_days_180d",
+        "order_days_365d",
+    ),
+    "orders in the same weeks a year ago": ("order_days_same_season",),
+    "rhythm": ("longest_gap_days", "gap_deviation_days"),
+    "spend": (
+        "monetary_amount",
+        "demand_30d_amount",
+        "demand_90d_amount",
+        "demand_180d_amount",
+        "demand_365d_amount",
+        "last_demand_amount",
+    ),
+    "returns": ("returns_amount",),
+}
+
+
 @dataclass(frozen=True)
 class Task:
     """What a model may see.
@@ -67,12 +93,15 @@ class Task:
         horizon_days: length of the label's window.
         season_log_odds: by how much BG/NBD erred over the same days a year ago, in log odds;
             None if that isn't known.
+        known: features of all customers on the day to score, whose purchases BG/NBD learns from;
+            None for those to score.
     """
 
     train: pd.DataFrame
     score: pd.DataFrame
     horizon_days: int
     season_log_odds: float | None = None
+    known: pd.DataFrame | None = None
 
     @classmethod
     def at(cls, history: History, horizon_days: int) -> Task:
@@ -121,7 +150,7 @@ def logistic_all(task: Task) -> np.ndarray:
 
 def bg_nbd(task: Task) -> np.ndarray:
     """BG/NBD's probability of no purchase; learns from purchases up to the day of scoring."""
-    return _bg_nbd(task.score, task.horizon_days)
+    return _bg_nbd(task.score, task.horizon_days, task.known)
 
 
 def random_forest(task: Task) -> np.ndarray:
@@ -194,6 +223,21 @@ def predict_all(task: Task, failures: Failures | None = None) -> dict[str, np.nd
     return predictions
 
 
+def predict(name: str, task: Task) -> np.ndarray:
+    """Churn probabilities of one model, shape (len(score),); as those of `predict_all`.
+
+    Raises:
+        NotFittedError: the data do not allow it.
+    """
+    if name in SEASONAL:
+        if task.season_log_odds is None:
+            raise NotFittedError("the same days a year ago are not known")
+        return expit(logit(predict(SEASONAL[name], task)) + task.season_log_odds)
+    if name in ENSEMBLES:
+        return np.mean([predict(member, task) for member in ENSEMBLES[name]], axis=0)
+    return np.clip(finite(BASE_MODELS[name](task)), _CLIP, 1 - _CLIP)
+
+
 def labels(frame: pd.DataFrame) -> np.ndarray:
     """1.0 for churned, 0.0 for not, shape (n,)."""
     return frame["is_churned"].astype(float).to_numpy()
@@ -227,9 +271,12 @@ def _filled(frame: pd.DataFrame) -> np.ndarray:
     return np.log1p(np.maximum(np.nan_to_num(matrix(frame), nan=-0.5), -0.5))
 
 
-def _bg_nbd(frame: pd.DataFrame, horizon_days: int) -> np.ndarray:
+def _bg_nbd(
+    frame: pd.DataFrame, horizon_days: int, known: pd.DataFrame | None = None
+) -> np.ndarray:
     summary = purchase_summary(frame)
-    return bgnbd.fit(*summary).p_no_purchase(*summary, horizon_days)
+    fitted = bgnbd.fit(*(summary if known is None else purchase_summary(known)))
+    return fitted.p_no_purchase(*summary, horizon_days)
 
 
 def _season(history: History, horizon_days: int) -> float | None:

@@ -19,7 +19,7 @@ from ml.failures import Failures
 from ml.jobs import customers, running
 from ml.lifetime import models as lifetime_models
 
-VERSION = "2.1"
+VERSION = "2.2"
 _AMOUNTS = ("net_amount", "margin_amount", "demand_amount", "costed_demand_amount")
 
 
@@ -84,6 +84,10 @@ def result(days: pd.DataFrame, facts: pd.DataFrame, as_of: pd.Timestamp | None) 
         notes.append(f"fewer than {rules.MIN_GAPS} pauses between orders: no horizon of its own")
     if not winback.knows_costs(facts):
         notes.append("costs are too little known: the win-back list goes by spend, not margin")
+    failures, leans_on = Failures(), pd.DataFrame()
+    with failures.leave_out("importance of the facts"):
+        leans_on = churn.importance(history, model)
+    notes += failures.notes()
     counted_on = model.task.train["as_of_date"].max()
     shared = traits.measure(model.task.train, facts.drop(columns=list(_AMOUNTS)))
     return runs.Result(
@@ -99,6 +103,7 @@ def result(days: pd.DataFrame, facts: pd.DataFrame, as_of: pd.Timestamp | None) 
             "winback": _winback(history, model, facts),
         },
         metrics=pd.concat(measured, ignore_index=True),
+        importance=leans_on.assign(series=rules.SERIES, model=model.champion),
     )
 
 

@@ -10,11 +10,12 @@ import psycopg
 
 from ml import lifetime, runs
 from ml.customers.history import History
+from ml.failures import Failures
 from ml.jobs import customers, running
 from ml.lifetime import lifetime as rules
 from ml.lifetime import models
 
-VERSION = "1.1"
+VERSION = "1.2"
 
 
 def run(connection: psycopg.Connection[Any]) -> running.Outcome:
@@ -49,15 +50,19 @@ def result(days: pd.DataFrame, as_of: pd.Timestamp | None) -> runs.Result:
     metrics = lifetime.evaluate(model).assign(series=rules.SERIES, horizon=f"{model.backtest_days}")
     metrics["is_champion"] = metrics["model"] == model.champion
     metrics["is_baseline"] = metrics["model"] == models.BASELINE
+    failures, leans_on = Failures(), pd.DataFrame()
+    with failures.leave_out("importance of the facts"):
+        leans_on = lifetime.importance(history, model)
     return runs.Result(
         status="ok",
-        note=model.note,
+        note="; ".join(note for note in (model.note, *failures.notes()) if note),
         champion=model.champion,
         baseline=models.BASELINE,
         trained_from=history.first_day.date(),
         trained_to=as_of.date(),
         tables={"lifetime_values": lifetime.predict(model)},
         metrics=metrics,
+        importance=leans_on.assign(series=rules.SERIES, model=model.champion),
     )
 
 

@@ -9,11 +9,12 @@ import pandas as pd
 import psycopg
 
 from ml import products, runs
+from ml.failures import Failures
 from ml.jobs import running
 from ml.products import features
 from ml.products import products as rules
 
-VERSION = "1.1"
+VERSION = "1.2"
 
 
 def run(connection: psycopg.Connection[Any]) -> running.Outcome:
@@ -62,15 +63,18 @@ def result(
     metrics = products.evaluate(model).assign(horizon=f"{features.HORIZON_DAYS}")
     metrics["is_champion"] = metrics["model"] == metrics["series"].map(model.champions)
     metrics["is_baseline"] = metrics["model"] == metrics["series"].map(rules.BASELINE)
+    failures = Failures()
+    leans_on = products.importance(model, failures)
     return runs.Result(
         status="ok",
-        note=model.note,
+        note="; ".join(note for note in (model.note, *failures.notes()) if note),
         champion=", ".join(f"{group}: {name}" for group, name in model.champions.items()),
         baseline=baseline,
         trained_from=sales["order_date"].min().date(),
         trained_to=sales["order_date"].max().date(),
         tables={"product_predictions": predicted},
         metrics=metrics,
+        importance=leans_on,
     )
 
 

@@ -1,5 +1,12 @@
 """What each customer will spend in the next 12 months, with an interval."""
 
-from ml.lifetime.lifetime import LifetimeModel, TooLittleDataError, evaluate, fit, predict
+from ml.lifetime.lifetime import (
+    LifetimeModel,
+    TooLittleDataError,
+    evaluate,
+    fit,
+    importance,
+    predict,
+)
 
-__all__ = ["LifetimeModel", "TooLittleDataError", "evaluate", "fit", "predict"]
+__all__ = ["LifetimeModel", "TooLittleDataError", "evaluate", "fit", "importance", "predict"]

@@ -24,8 +24,9 @@ from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
 from ml import evaluation
+from ml import importance as importances
 from ml.customers.bgnbd import NotFittedError
-from ml.customers.history import History
+from ml.customers.history import History, thinned
 from ml.evaluation import finite
 from ml.failures import Failures
 from ml.lifetime import models
@@ -139,6 +140,34 @@ def evaluate(model: LifetimeModel) -> pd.DataFrame:
         measured["coverage_80"] = _coverage(part, str(name), model.backtest_days)
         rows += [(name, metric, value, len(part)) for metric, value in measured.items()]
     return pd.DataFrame(rows, columns=["model", "metric", "value", "n"])
+
+
+def importance(history: History, model: LifetimeModel) -> pd.DataFrame:
+    """By how much the forest's deviance rises without each of `models.FACTS`.
+
+    Args:
+        history: that the model was fitted to.
+        model: see `fit`.
+
+    Returns:
+        As `ml.importance.permutation`, measured on the newest cut-off; empty where the forest has
+        no part in the champion: the others are formulas of three facts.
+    """
+    members = models.ENSEMBLES.get(model.champion, (model.champion,))
+    if model.cuts.empty or models.FOREST not in members:
+        return importances.nothing()
+    days, date = model.backtest_days, model.cuts["as_of_date"].max()
+    with threadpool_limits(1):
+        task = models.Task(history.up_to(date), days, days)
+        forest, rows = models.fit_forest(task), thinned(task.now, importances.MOST_ROWS)
+        spent = history.between(date, date + pd.Timedelta(days=days), history.net)[rows.index]
+        # the forest says who spends how much of it; all of it is scaled to the blend's
+        scale = models.blend(task).sum() / forest(task.now).sum()
+
+        def deviance(raw: np.ndarray) -> float:
+            return evaluation.poisson_deviance(np.maximum(spent, 0), _positive(raw * scale))
+
+        return importances.permutation(rows, models.FACTS, forest, deviance)
 
 
 def choose_champion(cuts: pd.DataFrame) -> str:

@@ -51,6 +51,24 @@ _NUMBERS = (
 )
 
 
+# what tells nearly the same stands together, see `ml.importance`
+FACTS: Mapping[str, tuple[str, ...]] = {
+    "recency": ("recency_days",),
+    "time since the first order": ("tenure_days",),
+    "frequency": ("order_days", "order_days_90d", "order_days_180d", "order_days_365d"),
+    "orders in the same weeks a year ago": ("order_days_same_season",),
+    "rhythm": ("longest_gap_days",),
+    "spend": (
+        "sales_amount",
+        "demand_90d_amount",
+        "demand_180d_amount",
+        "demand_365d_amount",
+        "last_demand_amount",
+    ),
+    "returns": ("returns_amount",),
+}
+
+
 @dataclass(frozen=True)
 class Task:
     """What a model may see.
@@ -154,6 +172,16 @@ def random_forest(task: Task) -> np.ndarray:
     its own total is wrong by up to 100 %.
 
     Raises:
+        NotFittedError: see `fit_forest`.
+    """
+    raw = fit_forest(task)(snapshot(task.history, task.learn_days))
+    return raw * blend(task).sum() / raw.sum() if raw.sum() > 0 else raw
+
+
+def fit_forest(task: Task) -> Callable[[pd.DataFrame], np.ndarray]:
+    """The forest alone: spend in a window of `learn_days`, from rows of `snapshot`.
+
+    Raises:
         NotFittedError: the history is too short for a window and something known before it.
     """
     start = task.history.as_of - pd.Timedelta(days=task.learn_days)
@@ -173,21 +201,21 @@ def random_forest(task: Task) -> np.ndarray:
         random_state=SEED,
         n_jobs=1,
     ).fit(_matrix(train), np.maximum(spent, 0))
-    raw = forest.predict(_matrix(snapshot(task.history, task.learn_days)))
-    return raw * blend(task).sum() / raw.sum() if raw.sum() > 0 else raw
+    return lambda rows: forest.predict(_matrix(rows))
 
 
 BASELINE = "last_year"
+FOREST = "random_forest"
 
 MODELS: Mapping[str, Model] = {
     "last_year": last_year,
     "bg_gg": bg_gg,
     "bg_gg_season": bg_gg_season,
     "blend": blend,
-    "random_forest": random_forest,
+    FOREST: random_forest,
 }
 # means of others, in which errors of unlike methods cancel
-ENSEMBLES: Mapping[str, tuple[str, ...]] = {"blend_forest": ("blend", "random_forest")}
+ENSEMBLES: Mapping[str, tuple[str, ...]] = {"blend_forest": ("blend", FOREST)}
 
 
 def predict_all(task: Task, failures: Failures | None = None) -> dict[str, np.ndarray]:

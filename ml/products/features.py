@@ -6,6 +6,7 @@ season, and what the launches before it became.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,26 @@ LAUNCH_FEATURES = (
     "category_mean", "brand_mean", "shop_mean", "log_price", "price_to_category", "season_sin",
     "season_cos", "siblings", "sibling_level", "sibling_rating", "shop_level",
 )  # fmt: skip
+
+# what tells nearly the same stands together, see `ml.importance`
+HISTORY_FACTS: Mapping[str, tuple[str, ...]] = {
+    "sales so far": (*(f"log_units_{days}d" for days in WINDOWS), "log_orders_90d"),
+    "its trend": ("trend_28d", "trend_90d"),
+    "season": ("season", "shop_season"),
+    "trend of shop and category": ("shop_trend", "category_trend"),
+    "age": ("age_days",),
+    "time since the last sale": ("days_since_sale",),
+    "price": ("log_price", "price_to_category", "price_change"),
+    "level of category and brand": ("category_level", "brand_level"),
+    "reviews": ("log_reviews", "rating", "reviews_90d"),
+}
+LAUNCH_FACTS: Mapping[str, tuple[str, ...]] = {
+    "earlier launches": ("category_mean", "brand_mean", "shop_mean"),
+    "price": ("log_price", "price_to_category"),
+    "season": ("season_sin", "season_cos"),
+    "variants": ("siblings", "sibling_level", "sibling_rating"),
+    "level of the shop": ("shop_level",),
+}
 
 
 @dataclass(frozen=True)

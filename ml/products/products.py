@@ -9,7 +9,7 @@ on the days 90 and 180 days ago (new: the launches since then), trained only on 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from sklearn.ensemble import RandomForestRegressor
 from threadpoolctl import threadpool_limits
 
 from ml import asof, evaluation
+from ml import importance as importances
 from ml.failures import Failures
 from ml.products import features
 from ml.products.features import HORIZON_DAYS, Launches, Shop
@@ -38,6 +39,7 @@ MIN_DAYS = 2 * HORIZON_DAYS
 TREES = tuple(
     f"{name}{kind}" for name in ("random_forest", "xgboost", "blend") for kind in ("", "_smeared")
 )
+BEFORE = "units before"  # a column of ours, beside the features
 BASELINE = {"established": "last_period", "new": "category_median"}
 MODELS: Mapping[str, tuple[str, ...]] = {
     "established": ("last_period", "season", *TREES),
@@ -155,6 +157,64 @@ def evaluate(model: Model) -> pd.DataFrame:
     return model.measured
 
 
+def importance(model: Model, failures: Failures) -> pd.DataFrame:
+    """By how much each champion's WAPE rises without each fact of `features`.
+
+    Args:
+        model: see `fit`.
+        failures: takes what raises.
+
+    Returns:
+        As `ml.importance.permutation`, with series (the group) and model, measured on the newest
+        of the days that were compared. A group whose champion is no tree has no row: it is one
+        number of the past.
+    """
+    found = []
+    with threadpool_limits(1):
+        for group, measure in {"established": _leans_on, "new": _new_lean_on}.items():
+            champion = model.champions[group]
+            if champion in TREES:
+                with failures.leave_out(f"{group}: importance of its facts"):
+                    table = measure(model.shop, champion)
+                    found.append(table.assign(series=group, model=champion))
+    return pd.concat(found, ignore_index=True) if found else importances.nothing()
+
+
+def _leans_on(shop: Shop, champion: str) -> pd.DataFrame:
+    day = shop.last - TEST_DAYS[0]
+    of = features.established(shop, day)
+    of = of[:: -(-len(of) // importances.MOST_ROWS)]
+    lessons, names = training_rows(shop, day), list(features.HISTORY_FEATURES)
+    last = shop.total("units", day - HORIZON_DAYS + 1, day, of)
+    rows = pd.DataFrame(features.history_features(shop, day, of), columns=names)
+    # what trees foretell is a change of it: it goes with the sales so far
+    facts = dict(features.HISTORY_FACTS)
+    facts["sales so far"] += (BEFORE,)
+
+    def predict(some: pd.DataFrame) -> np.ndarray:
+        before = some[BEFORE].to_numpy(float)
+        return _trees(lessons, some[names].to_numpy(float), before, Failures())[champion]
+
+    return importances.permutation(
+        rows.assign(**{BEFORE: last}), facts, predict, _wape_of(shop.ahead(day)[of])
+    )
+
+
+def _new_lean_on(shop: Shop, champion: str) -> pd.DataFrame:
+    train, test = _launches_apart(shop)
+    names = list(features.LAUNCH_FEATURES)
+
+    def predict(some: pd.DataFrame) -> np.ndarray:
+        return _launched(train, some[names].to_numpy(float), Failures())[champion]
+
+    rows = pd.DataFrame(test.features, columns=names)
+    return importances.permutation(rows, features.LAUNCH_FACTS, predict, _wape_of(test.units))
+
+
+def _wape_of(actual: np.ndarray) -> Callable[[np.ndarray], float]:
+    return lambda units: evaluation.wape(actual, units)
+
+
 def choose(measured: pd.DataFrame, group: str) -> str:
     """The model with the least WAPE that beats the baseline; the baseline if none does."""
     wape = measured[(measured["series"] == group) & (measured["metric"] == "wape")]
@@ -219,11 +279,15 @@ def forecast_new(train: Launches, score: Launches, failures: Failures) -> dict[s
     """Units of the first 90 days by every model that the launches allow, by name."""
     found = {"category_median": score.baseline}
     if len(train.units) >= MIN_LAUNCHES:
-        # few as they are, one great success would teach all others: each weighs the same
-        nothing, same = np.zeros(len(train.units)), np.ones(len(train.units))
-        lessons = Lessons(train.features, nothing, train.units, same)
-        found |= _trees(lessons, score.features, np.zeros(len(score.units)), failures)
+        found |= _launched(train, score.features, failures)
     return found
+
+
+def _launched(train: Launches, x: np.ndarray, failures: Failures) -> dict[str, np.ndarray]:
+    # few as they are, one great success would teach all others: each weighs the same
+    nothing, same = np.zeros(len(train.units)), np.ones(len(train.units))
+    lessons = Lessons(train.features, nothing, train.units, same)
+    return _trees(lessons, x, np.zeros(len(x)), failures)
 
 
 def _trees(
@@ -303,10 +367,7 @@ def _test_established(shop: Shop, failures: Failures) -> pd.DataFrame:
 
 def _test_new(shop: Shop, failures: Failures) -> pd.DataFrame:
     """Launches of the second to last 90 days, by what was over when those began."""
-    found = features.launches(shop)
-    began = shop.last - 2 * HORIZON_DAYS
-    train = found.part(found.day + HORIZON_DAYS - 1 <= began)
-    test = found.part((found.day > began) & np.isfinite(found.units) & np.isfinite(found.baseline))
+    train, test = _launches_apart(shop)
     if len(test.units) < MIN_TEST:
         return _joined([])
     price = np.exp(test.features[:, features.LAUNCH_FEATURES.index("log_price")])
@@ -316,6 +377,15 @@ def _test_new(shop: Shop, failures: Failures) -> pd.DataFrame:
             for name, units in forecast_new(train, test, failures).items()
         ]
     )
+
+
+def _launches_apart(shop: Shop) -> tuple[Launches, Launches]:
+    """Those to learn from, and those of the 90 days after them to be compared on."""
+    found = features.launches(shop)
+    began = shop.last - 2 * HORIZON_DAYS
+    train = found.part(found.day + HORIZON_DAYS - 1 <= began)
+    test = found.part((found.day > began) & np.isfinite(found.units) & np.isfinite(found.baseline))
+    return train, test
 
 
 def _predict_established(model: Model) -> pd.DataFrame:

@@ -191,6 +191,7 @@ class Card:
     row_count: int
     scored_at: datetime
     metrics: tuple[Metric, ...]
+    leans_on: tuple[tuple[str, str, str, float, float, int], ...]
     drifted: tuple[tuple[str, str, float], ...]
     performance: tuple[tuple[str, str, str, float | None, float | None, int], ...]
 
@@ -229,6 +230,11 @@ def read(connection: psycopg.Connection[Any], run_id: str) -> Card:
         " order by 1, 2, 3, 4",
         [run_id],
     ).fetchall()
+    leans_on = connection.execute(
+        "select series, fact, model, importance, deviation, n from ml.feature_importance"
+        " where run_id = %s order by series, rank",
+        [run_id],
+    ).fetchall()
     drifted = connection.execute(
         "select kind, name, psi from ml.drift where run_id = %s and is_drifted order by psi desc",
         [run_id],
@@ -242,6 +248,7 @@ def read(connection: psycopg.Connection[Any], run_id: str) -> Card:
     return Card(
         **run,
         metrics=tuple(Metric(*row) for row in measured),
+        leans_on=tuple(leans_on),
         drifted=tuple(drifted),
         performance=tuple(performance),
     )
@@ -275,6 +282,8 @@ def render(card: Card, version: int | None = None) -> str:
     parts += ["## How good it is", _quality(card)]
     if card.performance:
         parts += ["## How good it was, once the outcome was known", _performance(card)]
+    if card.leans_on:
+        parts += ["## What it leans on", _leans_on(card)]
     parts += ["## What has moved since the run before", _moved(card)]
     parts += ["## Limits", words.limits, "## Not for", words.not_for, "## Parameters"]
     parts.append(_table(("parameter", "value"), sorted(card.parameters.items())))
@@ -361,6 +370,18 @@ def _performance(card: Card) -> str:
         for series, horizon, metric, value, baseline, n in card.performance
     ]
     return _table(("series", "horizon", "measure", "value", "baseline", "n"), rows)
+
+
+def _leans_on(card: Card) -> str:
+    rows = [
+        (series, fact, model, f"{100 * rise:+.1f} %", f"{100 * deviation:.1f}", f"{n:,}")
+        for series, fact, model, rise, deviation, n in card.leans_on
+    ]
+    head = ("series", "fact", "model", "error without it", "deviation", "n")
+    return (
+        "By how much the error rises if a fact is that of another row, on a past day that the "
+        "model had not learned from. No causes.\n\n" + _table(head, rows)
+    )
 
 
 def _moved(card: Card) -> str:

@@ -1,5 +1,7 @@
 """Churn: BG/NBD against its paper, labels known in time, gates, champion, reasons, lists."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -445,6 +447,34 @@ def test_a_model_that_fails_leaves_the_others(days, monkeypatch):
     assert np.isfinite(found.probability).all()
 
 
+# --- what it leans on --------------------------------------------------------------------------
+
+
+def test_each_feature_stands_for_one_fact():
+    assert sorted(sum(models.FACTS.values(), ())) == sorted(models.NUMBERS)
+
+
+def test_churn_leans_on_who_bought_when_and_not_on_returns(shop, model):
+    """Nobody of the shop sends anything back."""
+    found = churn.importance(shop, model).set_index("fact")
+    assert set(found.index) == set(models.FACTS)
+    assert {"recency", "frequency"} & set(found.index[:2])
+    assert found.loc["returns", "importance"] == pytest.approx(0, abs=1e-3)
+    assert found["importance"].iloc[0] > 0.05
+    none = churn.importance(shop, replace(model, cuts=model.cuts.head(0)))
+    assert none.empty
+
+
+def test_rows_that_are_scored_teach_nothing_of_those_that_are_known(shop):
+    """Whoever stands beside a customer, his probability is the same."""
+    task = models.Task.at(shop.up_to(TODAY - HORIZON), 90)
+    few = pd.concat([task.score.head(50)] * 2, ignore_index=True)
+    asked = replace(task, score=few, known=task.score)
+    for name, usual in models.predict_all(task).items():
+        alone = models.predict(name, asked)
+        assert alone == pytest.approx(np.tile(usual[:50], 2), abs=1e-12), name
+
+
 # --- the job -----------------------------------------------------------------------------------
 
 
@@ -472,6 +502,7 @@ def test_the_job_writes_scores_traits_and_a_list(days, model):
     assert set(found.metrics["series"]) == {"customers", "own_rhythm"}
     assert found.metrics.groupby("series")["is_champion"].any().all()
     assert len(found.tables["churn_traits"]) > 3
+    assert set(found.importance["model"]) == {found.champion}
     listed = found.tables["winback"]
     assert len(listed) and set(listed["margin_share"].round(6)) == {0.4}
     none = job.result(days.head(0), facts.head(0), None)

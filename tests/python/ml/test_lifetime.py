@@ -1,6 +1,7 @@
 """Lifetime value: the published CDNOW numbers, the models by hand, planted truth, gates."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -260,6 +261,21 @@ def test_the_forest_scores_what_it_learned(shop):
     usual = models.Task(shop, 183, 183)
     one, other = models.random_forest(longer), models.random_forest(usual)
     assert one / one.sum() == pytest.approx(other / other.sum())
+
+
+def test_each_feature_of_the_forest_stands_for_one_fact():
+    assert sorted(sum(models.FACTS.values(), ())) == sorted(models._NUMBERS)
+
+
+def test_what_the_forest_leans_on(shop, model):
+    forest = replace(model, champion="random_forest")
+    found = lifetime.importance(shop, forest).set_index("fact")
+    assert set(found.index) == set(models.FACTS)
+    assert {"spend", "frequency", "recency"} >= {found.index[0]}
+    assert found["importance"].iloc[0] > 0.02
+    assert found.loc["returns", "importance"] == pytest.approx(0, abs=1e-3)
+    # what is a formula leans on all that it is made of
+    assert lifetime.importance(shop, replace(model, champion="blend")).empty
 
 
 def test_shuffled_outcomes_are_ranked_at_chance(shop):

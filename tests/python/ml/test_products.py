@@ -198,6 +198,26 @@ def test_shuffled_products_teach_nothing(made):
     assert rank["established"].abs().max() < 0.15
 
 
+def test_each_feature_stands_for_one_fact():
+    for facts, names in (
+        (features.HISTORY_FACTS, features.HISTORY_FEATURES),
+        (features.LAUNCH_FACTS, features.LAUNCH_FEATURES),
+    ):
+        assert sorted(sum(facts.values(), ())) == sorted(names)
+
+
+def test_launches_lean_on_category_and_price(model):
+    """By which the launches were made; brands and reviews say nothing."""
+    failures = Failures()
+    found = products.importance(model, failures)
+    assert not failures.errors and found.groupby("series")["model"].first().to_dict() == {
+        group: name for group, name in model.champions.items() if name in rules.TREES
+    }
+    new = found[found["series"] == "new"].set_index("fact")["importance"]
+    assert set(new.index[:2]) == {"earlier launches", "price"} and (new.iloc[:2] > 0.1).all()
+    assert new["variants"] == pytest.approx(0, abs=0.02)
+
+
 def test_what_does_not_beat_the_baseline_is_never_champion():
     rows = [("new", name, "wape", value, 50) for name, value in
             (("category_median", 0.5), ("xgboost", 0.5), ("blend", 0.6))]  # fmt: skip

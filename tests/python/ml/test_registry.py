@@ -83,6 +83,18 @@ def score(
             trained_to=as_of,
             tables={"churn_scores": scores},
             metrics=metrics,
+            importance=pd.DataFrame(
+                {
+                    "series": "customers",
+                    "model": "logistic",
+                    "fact": ["spend", "recency"],
+                    "features": ["spent, last_spent", "recency_days"],
+                    "importance": [-0.0012, 0.25],
+                    "deviation": [0.001, 0.02],
+                    "rank": [2, 1],
+                    "n": 300,
+                }
+            ),
         )
 
     return running.compute(
@@ -261,6 +273,11 @@ def test_a_card_says_what_was_measured(connection: psycopg.Connection) -> None:
         assert f"\n## {part}\n" in text
     # Hanley & McNeil 1982 for .8 of 150 and 150: se .0261
     assert "| customers | 90 | roc_auc | logistic | 0.800 | 0.750 to 0.850 | 0.700 | 300 |" in text
+    leans_on = text.split("\n## What it leans on\n")[1].split("\n## ")[0]
+    assert [line.split(" | ")[1:4] for line in leans_on.splitlines()[-2:]] == [
+        ["recency", "logistic", "+25.0 %"],
+        ["spend", "logistic", "-0.1 %"],
+    ]
     assert card.words is cards.WORDS["churn"]
     with pytest.raises(LookupError):
         cards.read(connection, "nonsense")
