@@ -8,14 +8,17 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
+import psycopg
 import typer
 
 from loaders.connections import open_postgres
 from loaders.errors import UserError
 from loaders.settings import ROOT, Settings
+from ml import schema as ml_schema
 from orchestration import workspace
 from sandbox.servers import profiles
 
@@ -31,6 +34,10 @@ def dbt(context: typer.Context) -> None:
     """Run dbt in this project with the settings' servers; all arguments are dbt's own."""
     settings = Settings()
     workspace.prepare(settings)
+    # models read the tables of scores, which a newer version of this project may have more of;
+    # without a server, or the right to make them, dbt says what it misses
+    with suppress(UserError, psycopg.Error), open_postgres(settings) as connection:
+        ml_schema.ensure(connection)
     raise typer.Exit(run_dbt(settings, *context.args))
 
 

@@ -7,9 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from loaders.settings import ROOT, Settings
+from ml import schema
 from orchestration import logs
 from orchestration.cli import COMMANDS
 
@@ -61,6 +63,17 @@ def test_status_does_not_wait_for_dagster(servers: Settings) -> None:
         text=True,
     ).stderr
     assert not re.search(r"\| +(dagster|dbt|pandas|prophet)$", loaded, re.MULTILINE)
+
+
+def test_dbt_finds_the_tables_of_scores_that_a_newer_version_has(pg_database: Settings) -> None:
+    with psycopg.connect(**pg_database.postgres(), autocommit=True) as connection:
+        schema.ensure(connection)
+        connection.execute("drop table ml.feature_importance, ml.drift")
+        connection.execute("comment on schema ml is 'an older one'")
+        assert ledgerline("dbt", "deps").returncode == 0
+        [(found,)] = connection.execute("select to_regclass('ml.feature_importance') is not null")
+    assert found
+    assert ledgerline("dbt", "deps", LEDGERLINE_POSTGRES_PORT="1").returncode == 0
 
 
 def test_a_mistyped_command_is_answered_with_the_right_one() -> None:
