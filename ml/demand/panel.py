@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from ml.business import DEFAULT_LEAD_DAYS
+
 HISTORY_DAYS = 728  # two years hold every season twice; what was longer ago says nothing
 ORDINARY_DAYS = 180  # over which a sold-out day's ordinary demand is taken
-DEFAULT_LEAD_DAYS = 14  # where the shop names none; the dbt variable default_lead_time_days
 MAX_LEAD_DAYS = 180
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import psycopg
 
-from ml import demand, runs
+from ml import business, demand, runs
 from ml.demand import demand as rules
-from ml.demand import methods, panel
+from ml.demand import methods
 from ml.jobs import running
 
 VERSION = "1.1"
@@ -29,7 +29,7 @@ def run(connection: psycopg.Connection[Any]) -> running.Outcome:
         parameters={
             "service_level": rules.SERVICE_LEVEL,
             "quantiles": methods.QUANTILES,
-            "default_lead_days": panel.DEFAULT_LEAD_DAYS,
+            "default_lead_days": business.DEFAULT_LEAD_DAYS,
             "origins": rules.ORIGINS,
         },
         result_of=partial(result, sales, stock, attributes, as_of),

@@ -261,7 +261,7 @@ joined as (
         windows.inflow_90d,
         windows.inflow_180d,
         windows.inflow_365d,
-        coalesce(skus.lead_time_days, {{ var('default_lead_time_days', 14) }}) as lead_time_days,
+        coalesce(skus.lead_time_days, {{ var('default_lead_time_days') }}) as lead_time_days,
         greatest(coalesce(skus.minimum_order_quantity, 1), 1) as minimum_order_quantity,
         current_costs.unit_cost,
         case when earned.demand_units > 0 then earned.demand_amount / earned.demand_units end as selling_price,

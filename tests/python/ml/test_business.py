@@ -3,7 +3,7 @@
 import yaml
 
 from loaders.settings import ROOT
-from ml.business import MIN_COST_COVERAGE
+from ml.business import DEFAULT_LEAD_DAYS, MIN_COST_COVERAGE
 from ml.churn import churn
 
 
@@ -12,4 +12,5 @@ def test_models_and_warehouse_keep_the_same_rules() -> None:
     assert rules == {
         "least_cost_coverage": MIN_COST_COVERAGE,
         "churn_horizon_days": churn.HORIZON_DAYS,
+        "default_lead_time_days": DEFAULT_LEAD_DAYS,
     }

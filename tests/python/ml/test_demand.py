@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from ml import asof, demand
+from ml.business import DEFAULT_LEAD_DAYS
 from ml.demand import demand as rules
 from ml.demand import methods
-from ml.demand.panel import DEFAULT_LEAD_DAYS, Panel
+from ml.demand.panel import Panel
 
 TODAY = pd.Timestamp("2024-06-30")  # a Sunday
 NO_STOCK = pd.DataFrame(
