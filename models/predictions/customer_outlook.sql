@@ -40,7 +40,12 @@ final as (
         customers.lifecycle_stage,
         customers.health,
         churn.tier as churn_tier,
-        churn.reason_1 as churn_reason_1,
+        -- the strongest reasons come first, and most of a loyal customer's speak for staying
+        case
+            when churn.reason_1_log_odds > 0 then churn.reason_1
+            when churn.reason_2_log_odds > 0 then churn.reason_2
+            when churn.reason_3_log_odds > 0 then churn.reason_3
+        end as churn_reason_1,
         clusters.cluster_name,
         customers.orders,
         customers.recency_days,
