@@ -4,7 +4,8 @@ How a product sells decides what may forecast it (Syntetos, Boylan & Croston 200
 Operational Research Society 56): by the mean interval between weeks with a demand and the variation
 of its size, demand is smooth, intermittent, erratic or lumpy. For each pattern the methods that fit
 it are compared on past days with the baseline (as much as in the last lead time) by the pinball
-loss of their quantiles; the best one forecasts.
+loss of their quantiles; the best one forecasts. The quantiles of all are calibrated, see
+`calibration`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ml import asof, evaluation
-from ml.demand import methods
+from ml.demand import calibration, methods
 from ml.demand.panel import Panel
 from ml.failures import Failures
 
@@ -32,6 +33,10 @@ MIN_OBSERVED_DAYS = 28
 MIN_WINDOWS = 30  # of a pattern, to compare the methods
 
 PATTERNS = tuple(methods.OF_PATTERN)
+COVERED = ("q80", "q90", "q95", "q98")
+COLUMNS = [
+    "pattern", "method", "days_ago", "over_days_ago", "actual", "mean", *calibration.NAMES,
+]  # fmt: skip
 
 
 class TooLittleDataError(Exception):
@@ -45,12 +50,14 @@ class Model:
     Attributes:
         panel: all that is known.
         champions: method by pattern.
+        shifts: of the quantiles of a pattern by a method, see `calibration.shift_of`.
         measured: one row per pattern, method and metric.
         note: what a reader must know, empty if nothing.
     """
 
     panel: Panel
     champions: Mapping[str, str]
+    shifts: Mapping[tuple[str, str], np.ndarray | None]
     measured: pd.DataFrame
     note: str = ""
 
@@ -83,7 +90,7 @@ def fit(
         raise TooLittleDataError(f"{len(panel.units)} days of sales, {MIN_DAYS} are needed")
     failures = Failures()
     windows = backtest(panel, failures)
-    measured = _measures(windows)
+    measured = _measures(calibration.walked(windows))
     champions = {pattern: choose(measured, pattern) for pattern in PATTERNS}
     notes = failures.notes()
     if not panel.has_books.any():
@@ -99,7 +106,11 @@ def fit(
             notes.append(f"{pattern}: no method beat the last period's sales")
     if windows.empty:
         notes.append("history too short for a comparison: the last period's sales forecast")
-    return Model(panel, champions, measured, "; ".join(notes))
+    shifts = {
+        (str(pattern), str(method)): calibration.shift_of(part)
+        for (pattern, method), part in windows.groupby(["pattern", "method"], sort=True)
+    }
+    return Model(panel, champions, shifts, measured, "; ".join(notes))
 
 
 def predict(model: Model) -> pd.DataFrame:
@@ -126,6 +137,11 @@ def predict(model: Model) -> pd.DataFrame:
         if name in failures.errors:  # it could be used on all days but this one
             found, method[of] = methods.last_period(history), methods.BASELINE
         mean[of], quantiles[of] = found.mean[of], found.quantiles[of]
+    for one in PATTERNS:
+        for name in np.unique(method[pattern == one]):
+            of = (pattern == one) & (method == name)
+            shift = model.shifts.get((one, name))
+            quantiles[of] = calibration.moved(quantiles[of], mean[of], shift)
     point = quantiles[:, methods.QUANTILES.index(SERVICE_LEVEL)]
     daily = mean / panel.lead_days
     table = pd.DataFrame(
@@ -139,10 +155,7 @@ def predict(model: Model) -> pd.DataFrame:
             "stockout_days": _stockout_days(panel),
             "daily_units": daily,
             "expected_units": mean,
-            **{
-                f"q{round(level * 100)}": quantiles[:, column]
-                for column, level in enumerate(methods.QUANTILES)
-            },
+            **dict(zip(calibration.NAMES, quantiles.T, strict=True)),
             "safety_stock": np.maximum(point - mean, 0),
             "reorder_point": point,
             "stock_status": np.select(
@@ -160,8 +173,10 @@ def predict(model: Model) -> pd.DataFrame:
 def evaluate(model: Model) -> pd.DataFrame:
     """Measures of the comparison: series (the pattern), model, metric, value, n.
 
-    pinball (over all quantiles and windows, per unit sold: the weighted quantile loss), cover_95
-    (share of lead times within the 95 % quantile), wape and bias of the mean. n counts windows.
+    pinball (over all quantiles and windows, per unit sold: the weighted quantile loss), cover_80 to
+    cover_98 (share of lead times within that quantile), wape and bias of the mean. n counts
+    windows. Each day's quantiles are calibrated by what was over on it; days before there was
+    enough count only in a pattern that never had it.
     """
     return model.measured
 
@@ -194,14 +209,14 @@ def patterns(panel: Panel) -> np.ndarray:
 
 
 def backtest(panel: Panel, failures: Failures, origins: tuple[int, ...] = ORIGINS) -> pd.DataFrame:
-    """One row per past day, product and method: pattern, actual, mean and quantiles.
+    """One row per past day, product and method, with `COLUMNS`; quantiles as the method says.
 
     Windows in which a product ran out of stock are left out: what it would have sold is unknown.
     """
     parts = [_forecasts(panel, days_ago, failures) for days_ago in origins]
     parts = [part for part in parts if len(part)]
     if not parts:
-        return pd.DataFrame(columns=["pattern", "method", "actual", "mean", *_quantile_names()])
+        return pd.DataFrame(columns=COLUMNS)
     return pd.concat(parts, ignore_index=True)
 
 
@@ -243,32 +258,35 @@ def _forecasts(panel: Panel, days_ago: int, failures: Failures) -> pd.DataFrame:
             found = method(history)
         if name in failures.errors:
             continue
-        part = pd.DataFrame(found.quantiles[use], columns=_quantile_names())
-        parts.append(
-            part.assign(pattern=pattern[use], method=name, actual=actual[use], mean=found.mean[use])
+        part = pd.DataFrame(found.quantiles[use], columns=list(calibration.NAMES)).assign(
+            pattern=pattern[use],
+            method=name,
+            days_ago=days_ago,
+            over_days_ago=days_ago - past.lead_days[use],
+            actual=actual[use],
+            mean=found.mean[use],
         )
+        parts.append(part[COLUMNS])
     return pd.concat(parts, ignore_index=True)
 
 
 def _measures(windows: pd.DataFrame) -> pd.DataFrame:
     rows = []
+    calibrated = windows.groupby("pattern")["is_calibrated"].transform("any")
+    windows = windows[windows["is_calibrated"] | ~calibrated.astype(bool)]
     counts = windows.groupby("pattern")["method"].value_counts()
     for (pattern, method), part in windows.groupby(["pattern", "method"], sort=True):
         if len(part) < counts[pattern].max():
             continue  # it failed on some days: no fair comparison
         actual, mean = part["actual"].to_numpy(), part["mean"].to_numpy()
         measured = {
-            "pinball": pinball(actual, part[_quantile_names()].to_numpy()),
-            "cover_95": float((actual <= part["q95"].to_numpy()).mean()),
+            "pinball": pinball(actual, part[list(calibration.NAMES)].to_numpy()),
+            **{f"cover_{name[1:]}": float((actual <= part[name]).mean()) for name in COVERED},
             "wape": evaluation.wape(actual, mean),
             "bias": evaluation.bias(actual, mean),
         }
         rows += [(pattern, method, metric, value, len(part)) for metric, value in measured.items()]
     return pd.DataFrame(rows, columns=["series", "model", "metric", "value", "n"])
-
-
-def _quantile_names() -> list[str]:
-    return [f"q{round(level * 100)}" for level in methods.QUANTILES]
 
 
 def _stockout_days(panel: Panel) -> np.ndarray:

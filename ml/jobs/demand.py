@@ -13,7 +13,7 @@ from ml.demand import demand as rules
 from ml.demand import methods
 from ml.jobs import running
 
-VERSION = "1.1"
+VERSION = "1.2"
 
 
 def run(connection: psycopg.Connection[Any]) -> running.Outcome:

@@ -6,9 +6,10 @@ import pytest
 
 from ml import asof, demand
 from ml.business import DEFAULT_LEAD_DAYS
+from ml.demand import calibration, methods
 from ml.demand import demand as rules
-from ml.demand import methods
 from ml.demand.panel import Panel
+from ml.failures import Failures
 
 TODAY = pd.Timestamp("2024-06-30")  # a Sunday
 NO_STOCK = pd.DataFrame(
@@ -174,6 +175,70 @@ def test_pinball_by_hand():
     levels = np.array(methods.QUANTILES)
     assert rules.pinball(np.array([10.0]), quantiles) == pytest.approx((2 * levels).mean() / 10)
     assert rules.pinball(np.array([6.0]), quantiles) == pytest.approx((2 * (1 - levels)).mean() / 6)
+
+
+# --- calibration -----------------------------------------------------------------------------
+
+
+def windows_of(
+    actual: np.ndarray, mean: float, quantiles: float, **columns: object
+) -> pd.DataFrame:
+    table = pd.DataFrame({"actual": actual, "mean": mean}).assign(
+        **dict.fromkeys(calibration.NAMES, quantiles)
+    )
+    return table.assign(pattern="smooth", method="level", **columns)
+
+
+def test_quantiles_move_to_where_they_would_have_held():
+    """1 to 299 units where each quantile said 100: the middle one should have said 150."""
+    past = windows_of(np.arange(1.0, 300.0), 99.0, 100.0)
+    shift = calibration.shift_of(past)
+    assert shift == pytest.approx((np.array([150, 240, 270, 285, 294]) - 100) / 10)
+    moved = calibration.moved(np.full((1, 5), 100.0), np.array([24.0]), shift)
+    assert moved[0] == pytest.approx([125, 170, 185, 192.5, 197])
+    down = calibration.moved(np.full((1, 5), 3.0), np.array([3.0]), np.array([-9, 1, 0, 2, 2.0]))
+    assert down[0].tolist() == [0, 5, 5, 7, 7]
+
+
+def test_few_lead_times_move_nothing():
+    few = windows_of(np.arange(calibration.MIN_WINDOWS - 1.0), 9.0, 10.0)
+    assert calibration.shift_of(few) is None
+    own = np.array([[1.0, 2, 3, 4, 5]])
+    assert calibration.moved(own, np.array([1.0]), None) is own
+
+
+def test_a_day_is_calibrated_by_what_was_over_on_it():
+    """Lead times of 56 days ago lasted 28 days or 60; those still open on the day teach nothing."""
+    over = windows_of(np.full(250, 30.0), 9.0, 10.0, days_ago=56, over_days_ago=28)
+    still_open = windows_of(np.full(250, 900.0), 9.0, 10.0, days_ago=56, over_days_ago=-4)
+    now = windows_of(np.full(5, 30.0), 9.0, 10.0, days_ago=28, over_days_ago=0)
+    found = calibration.walked(pd.concat([now, over, still_open], ignore_index=True))
+    today = found[found["days_ago"] == 28]
+    assert today["is_calibrated"].all() and today["q95"].tolist() == [30.0] * 5
+    before = found[found["days_ago"] == 56]
+    assert not before["is_calibrated"].any() and set(before["q95"]) == {10.0}
+
+
+def test_reorder_points_hold_as_often_as_they_say():
+    """Levels that wander are more than the methods know of; what was over tells how much."""
+    random = np.random.default_rng(8)
+    units = {}
+    for i in range(150):
+        level = 8 * np.exp(np.cumsum(random.normal(0, 0.06, 560)))
+        units[f"p{i:03}"] = random.poisson(np.clip(level, 1, 60))
+    panel = Panel.from_frames(sold(units), NO_STOCK, attributes(list(units), lead=21), TODAY)
+    raw = rules.backtest(panel, Failures())
+    found = calibration.walked(raw)
+    kept = found["is_calibrated"] & (found["method"] == "level")
+    before, after = raw[kept], found[kept]
+    assert (before["actual"] <= before["q95"]).mean() < 0.92
+    assert (after["actual"] <= after["q95"]).mean() == pytest.approx(0.95, abs=0.02)
+    names = list(calibration.NAMES)
+    losses = [
+        rules.pinball(table["actual"].to_numpy(), table[names].to_numpy())
+        for table in (before, after)
+    ]
+    assert losses[1] < losses[0]
 
 
 # --- choice, and what is planted is found ----------------------------------------------------
