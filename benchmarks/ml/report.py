@@ -18,7 +18,7 @@ class Measure:
         baseline: the same of the trivial baseline; NaN where there is none.
         target: the best known method's; NaN where there is none.
         better: `lower`, `higher`, or `within` (of `tolerance` around the target).
-        tolerance: for `within`, and for ties of a rounded target.
+        tolerance: for `within`.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Measure:
         if self.better == "within":
             return abs(self.value - self.target) <= self.tolerance
         sign = 1 if self.better == "lower" else -1
-        return sign * (self.value - self.target) <= self.tolerance
+        return sign * (self.value - self.target) <= 0
 
 
 @dataclass(frozen=True)
