@@ -74,7 +74,10 @@ def measure(connection: psycopg.Connection[Any]) -> Report:
 def _merchandise(baskets: pd.DataFrame, last: pd.Timestamp) -> History:
     """What the published target counts: merchandise less what went back on the same day."""
     return History.from_frame(
-        baskets[baskets["activity_date"] <= last].assign(returns_amount=0.0), last
+        baskets[baskets["activity_date"] <= last].assign(
+            returns_amount=0.0, same_day_returns_amount=0.0
+        ),
+        last,
     )
 
 
@@ -189,6 +192,7 @@ def _cdnow() -> list[Measure]:
                 "orders": 1,
                 "demand_amount": rows["amount"],
                 "returns_amount": 0.0,
+                "same_day_returns_amount": 0.0,
             }
         ),
         rows["date"].max(),

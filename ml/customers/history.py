@@ -28,8 +28,8 @@ class History:
         customer: index into `keys`, shape (days,).
         day: datetime64[D], shape (days,).
         orders: orders of the day, shape (days,).
-        sales: ordered on the day less what was sent back on that same day, not below 0; store
-            currency, shape (days,).
+        sales: ordered on the day less what of it was sent back on that same day, not below 0;
+            store currency, shape (days,).
         net: ordered less sent back on the day, whenever that was ordered, shape (days,).
         returns: sent back on the day, shape (days,).
         is_purchase: something was ordered and not all of it cancelled on the same day.
@@ -51,8 +51,8 @@ class History:
         """From rows of `features.customer_days` in any order.
 
         Args:
-            days: customer_key, activity_date, orders, demand_amount, returns_amount; one row per
-                customer and day.
+            days: customer_key, activity_date, orders, demand_amount, returns_amount,
+                same_day_returns_amount; one row per customer and day.
             as_of: the last complete day.
 
         Raises:
@@ -64,13 +64,15 @@ class History:
         demand = days["demand_amount"].to_numpy(float)
         returns = days["returns_amount"].to_numpy(float)
         orders = days["orders"].to_numpy(float)
-        cancelled = (returns > 0) & (returns >= demand)
+        # what comes back of earlier orders cancels none of today
+        same_day = days["same_day_returns_amount"].to_numpy(float)
+        cancelled = (same_day > 0) & (same_day >= demand)
         return cls(
             keys=keys,
             customer=customer,
             day=days["activity_date"].to_numpy().astype("datetime64[D]"),
             orders=orders,
-            sales=np.where(orders > 0, np.maximum(demand - returns, 0), 0.0),
+            sales=np.where(orders > 0, np.maximum(demand - same_day, 0), 0.0),
             net=demand - returns,
             returns=returns,
             is_purchase=(orders > 0) & ~cancelled,

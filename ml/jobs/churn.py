@@ -19,7 +19,7 @@ from ml.failures import Failures
 from ml.jobs import customers, running
 from ml.lifetime import models as lifetime_models
 
-VERSION = "2.2"
+VERSION = "2.3"
 _AMOUNTS = ("net_amount", "margin_amount", "demand_amount", "costed_demand_amount")
 
 

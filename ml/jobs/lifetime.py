@@ -15,7 +15,7 @@ from ml.jobs import customers, running
 from ml.lifetime import lifetime as rules
 from ml.lifetime import models
 
-VERSION = "1.2"
+VERSION = "1.3"
 
 
 def run(connection: psycopg.Connection[Any]) -> running.Outcome:

@@ -15,6 +15,7 @@ final as (
         customer_key,
         demand_amount,
         returns_amount,
+        same_day_returns_amount,
         orders,
         has_order,
         activity_date,

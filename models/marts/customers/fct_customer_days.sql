@@ -69,7 +69,10 @@ money_days as (
         customer_key,
         event_date as activity_date,
         sum(case when entry_type in ('sale', 'discount') then amount else 0 end) as demand_amount,
-        -sum(case when entry_type = 'return' then amount else 0 end) as returns_amount
+        -sum(case when entry_type = 'return' then amount else 0 end) as returns_amount,
+        -- a credit note that names no order has its own day for the order's
+        -sum(case when entry_type = 'return' and order_date = event_date then amount else 0 end)
+            as same_day_returns_amount
     from ledger
     group by customer_key, event_date
 
@@ -98,6 +101,7 @@ joined as (
         coalesce(order_days.orders, 0) as orders,
         coalesce(money_days.demand_amount, 0) as demand_amount,
         coalesce(money_days.returns_amount, 0) as returns_amount,
+        coalesce(money_days.same_day_returns_amount, 0) as same_day_returns_amount,
         case when order_days.orders > 0 then days.activity_date end as order_date
     from days
     inner join customers
@@ -147,6 +151,7 @@ final as (
         customer_key,
         cast(demand_amount as {{ type_money() }}) as demand_amount,
         cast(returns_amount as {{ type_money() }}) as returns_amount,
+        cast(same_day_returns_amount as {{ type_money() }}) as same_day_returns_amount,
         cast(orders as {{ dbt.type_int() }}) as orders,
         cast(demand_to_date_amount as {{ type_money() }}) as demand_to_date_amount,
         cast(returns_to_date_amount as {{ type_money() }}) as returns_to_date_amount,

@@ -38,6 +38,7 @@ def buyers(
             "orders": 1,
             "demand_amount": found["demand_amount"],
             "returns_amount": 0.0,
+            "same_day_returns_amount": 0.0,
         }
     )
 

@@ -261,6 +261,7 @@ def test_the_own_horizon_is_what_nine_of_ten_pauses_stay_below():
             "orders": 1,
             "demand_amount": 5.0,
             "returns_amount": 0.0,
+            "same_day_returns_amount": 0.0,
         }
     )
     assert rules.own_horizon(history(rows)) == 40

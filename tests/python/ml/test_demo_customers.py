@@ -57,7 +57,9 @@ def truth() -> Truth:
         }
     )
     days = orders.groupby(["customer_key", "activity_date"], as_index=False).size()
-    days = days.rename(columns={"size": "orders"}).assign(demand_amount=10.0, returns_amount=0.0)
+    days = days.rename(columns={"size": "orders"}).assign(
+        demand_amount=10.0, returns_amount=0.0, same_day_returns_amount=0.0
+    )
     end = pd.Timestamp(world.profile.end_day - 1, unit="D")
     history = History.from_frame(days, end)
     labelled = models.labelled(history, end - pd.Timedelta(days=HORIZON), HORIZON)

@@ -51,6 +51,7 @@ def test_bgnbd_reproduces_the_published_parameters_and_forecast_of_cdnow():
             # some CDs cost nothing, and are purchases
             "demand_amount": rows["amount"],
             "returns_amount": 0.0,
+            "same_day_returns_amount": 0.0,
         }
     )
     whole = history(days, rows["date"].max())
@@ -119,6 +120,7 @@ def days_of(*rows: tuple) -> pd.DataFrame:
     columns = ["customer_key", "activity_date", "orders", "demand_amount", "returns_amount"]
     frame = pd.DataFrame(rows, columns=columns)
     frame["activity_date"] = pd.to_datetime(frame["activity_date"])
+    frame["same_day_returns_amount"] = frame["returns_amount"].where(frame["orders"] > 0, 0.0)
     return frame
 
 
@@ -144,6 +146,15 @@ def test_what_is_known_of_a_customer_by_hand():
     assert (a["order_days_30d"], a["demand_30d_amount"], a["demand_180d_amount"]) == (1, 20, 45)
     assert np.isnan(table.loc["b", "longest_gap_days"])
     assert one.between(pd.Timestamp("2024-03-01"), TODAY, one.net).tolist() == [12, 100, -3]
+
+
+def test_what_comes_back_of_an_earlier_order_cancels_none_of_the_day():
+    days = days_of(("a", "2024-01-01", 1, 80.0, 0.0), ("a", "2024-06-20", 1, 30.0, 80.0))
+    assert history(days).is_purchase.tolist() == [True, False]  # all of the 30, as it seems
+    days["same_day_returns_amount"] = 0.0
+    known = history(days)
+    assert known.is_purchase.tolist() == [True, True]
+    assert known.sales.tolist() == [80, 30] and known.net.tolist() == [80, -50]
 
 
 def test_a_cut_off_knows_what_was_known_on_its_day(shop):
