@@ -75,7 +75,7 @@ def _merchandise(baskets: pd.DataFrame, last: pd.Timestamp) -> History:
     """What the published target counts: merchandise less what went back on the same day."""
     return History.from_frame(
         baskets[baskets["activity_date"] <= last].assign(
-            returns_amount=0.0, same_day_returns_amount=0.0
+            is_purchase=True, returns_amount=0.0, same_day_returns_amount=0.0
         ),
         last,
     )
@@ -190,6 +190,7 @@ def _cdnow() -> list[Measure]:
                 "customer_key": rows["customer"].astype(str),
                 "activity_date": rows["date"],
                 "orders": 1,
+                "is_purchase": True,
                 "demand_amount": rows["amount"],
                 "returns_amount": 0.0,
                 "same_day_returns_amount": 0.0,

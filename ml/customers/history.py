@@ -51,7 +51,7 @@ class History:
         """From rows of `features.customer_days` in any order.
 
         Args:
-            days: customer_key, activity_date, orders, demand_amount, returns_amount,
+            days: customer_key, activity_date, orders, is_purchase, demand_amount, returns_amount,
                 same_day_returns_amount; one row per customer and day.
             as_of: the last complete day.
 
@@ -64,9 +64,8 @@ class History:
         demand = days["demand_amount"].to_numpy(float)
         returns = days["returns_amount"].to_numpy(float)
         orders = days["orders"].to_numpy(float)
-        # what comes back of earlier orders cancels none of today
+        # what comes back of earlier orders takes nothing from today's
         same_day = days["same_day_returns_amount"].to_numpy(float)
-        cancelled = (same_day > 0) & (same_day >= demand)
         return cls(
             keys=keys,
             customer=customer,
@@ -75,7 +74,7 @@ class History:
             sales=np.where(orders > 0, np.maximum(demand - same_day, 0), 0.0),
             net=demand - returns,
             returns=returns,
-            is_purchase=(orders > 0) & ~cancelled,
+            is_purchase=days["is_purchase"].to_numpy(bool),
             as_of=as_of,
         )
 

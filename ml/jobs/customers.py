@@ -20,7 +20,7 @@ def read_days(connection: psycopg.Connection[Any]) -> tuple[pd.DataFrame, pd.Tim
     )
     days = runs.read(
         connection,
-        "select customer_key, activity_date, orders, demand_amount, returns_amount,"
+        "select customer_key, activity_date, orders, is_purchase, demand_amount, returns_amount,"
         " same_day_returns_amount from features.customer_days"
         " where activity_date"
         " <= (select max(as_of_date) from features.customer_rfm where is_latest)"

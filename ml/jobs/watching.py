@@ -148,7 +148,7 @@ select
         d.activity_date > s.as_of_date and d.activity_date <= s.as_of_date + s.horizon_days
     ), false) as is_churned
 from ml.churn_scores as s
-left join features.customer_days as d on d.customer_key = s.customer_key and d.has_order
+left join features.customer_days as d on d.customer_key = s.customer_key and d.is_purchase
 where s.run_id = {run}
 group by s.customer_key, s.horizon_days, s.churn_probability, s.as_of_date
 """)

@@ -36,6 +36,7 @@ def buyers(
             "customer_key": found["customer_key"],
             "activity_date": TODAY - pd.to_timedelta(days - 1 - found["day"], unit="D"),
             "orders": 1,
+            "is_purchase": True,
             "demand_amount": found["demand_amount"],
             "returns_amount": 0.0,
             "same_day_returns_amount": 0.0,

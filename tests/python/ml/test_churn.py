@@ -259,6 +259,7 @@ def test_the_own_horizon_is_what_nine_of_ten_pauses_stay_below():
             "customer_key": [f"c{i % 20}" for i in range(400)],
             "activity_date": [TODAY - pd.Timedelta(days=40 * (i // 20)) for i in range(400)],
             "orders": 1,
+            "is_purchase": True,
             "demand_amount": 5.0,
             "returns_amount": 0.0,
             "same_day_returns_amount": 0.0,

@@ -58,7 +58,7 @@ def truth() -> Truth:
     )
     days = orders.groupby(["customer_key", "activity_date"], as_index=False).size()
     days = days.rename(columns={"size": "orders"}).assign(
-        demand_amount=10.0, returns_amount=0.0, same_day_returns_amount=0.0
+        is_purchase=True, demand_amount=10.0, returns_amount=0.0, same_day_returns_amount=0.0
     )
     end = pd.Timestamp(world.profile.end_day - 1, unit="D")
     history = History.from_frame(days, end)

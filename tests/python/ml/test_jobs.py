@@ -27,8 +27,9 @@ create table features.customer_rfm (
     customer_key text, as_of_date date, recency_days integer, order_days integer,
     monetary_amount numeric(20, 4), is_latest boolean);
 create table features.customer_days (
-    customer_key text, activity_date date, orders integer, demand_amount numeric(20, 4),
-    returns_amount numeric(20, 4), same_day_returns_amount numeric(20, 4));
+    customer_key text, activity_date date, orders integer, is_purchase boolean,
+    demand_amount numeric(20, 4), returns_amount numeric(20, 4),
+    same_day_returns_amount numeric(20, 4));
 create table features.product_price_weeks (
     product_key text, product_id text, category text, store_id text, buyer_group text,
     orders integer, units numeric(20, 4), price_amount numeric(20, 4),

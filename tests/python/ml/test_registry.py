@@ -22,7 +22,7 @@ create table features.daily_sales (
     total_sales_amount numeric, product_sales_amount numeric, net_profit_amount numeric,
     orders integer, metric_date date);
 create table features.customer_days (
-    customer_key text, has_order boolean, demand_amount numeric, activity_date date,
+    customer_key text, is_purchase boolean, demand_amount numeric, activity_date date,
     returns_amount numeric default 0);
 """
 FIRST = date(2024, 1, 31)
@@ -325,7 +325,7 @@ def test_what_goes_wrong_in_watching_leaves_the_scores(
 
 def fill_outcomes(connection: psycopg.Connection, last: date) -> None:
     """Every second customer orders on day 40 after the first run; all had ordered before."""
-    days = "features.customer_days (customer_key, has_order, demand_amount, activity_date)"
+    days = "features.customer_days (customer_key, is_purchase, demand_amount, activity_date)"
     with connection.cursor().copy(f"copy {days} from stdin") as copy:
         for i in range(300):
             copy.write_row([f"c{i:03}", True, 10, FIRST - timedelta(days=i)])
