@@ -1,5 +1,5 @@
 -- One row per identified customer and day on which they ordered or sent something back.
-{{ config(materialized='view') }}
+{{ config(materialized='view', meta={'tested': 'weekly'}) }}
 
 with
 

@@ -1,6 +1,6 @@
 -- One row per recognisable person with an order: what was known of them by the first one, and what was
 -- earned with them so far.
-{{ config(materialized='view') }}
+{{ config(materialized='view', meta={'tested': 'weekly'}) }}
 
 with
 

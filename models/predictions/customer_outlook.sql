@@ -1,6 +1,8 @@
 -- One row per recognisable person with an order: what they were worth, and what the models expect of them.
 --
 -- A score is there only where a current run wrote one: nothing stands for a model that has not run.
+{{ config(meta={'tested': 'weekly'}) }}
+
 with
 
 customers as (

@@ -1,4 +1,8 @@
 -- One row per kind of check and subject: how many rows there were, how many of them it is about, and their share.
+--
+-- A view, as cleaning_report is.
+{{ config(materialized='view', meta={'tested': 'weekly'}) }}
+
 {% set missing = {
     'stg_shop__users': ['email', 'phone', 'country', 'birth_date', 'signup_channel'],
     'stg_shop__products': ['title', 'brand', 'primary_category'],

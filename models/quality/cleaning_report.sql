@@ -1,4 +1,8 @@
 -- One row per staging model and set of columns that could not be cast.
+--
+-- A view: it counts all of staging, and is asked when somebody looks into the data, not in each build.
+{{ config(materialized='view', meta={'tested': 'weekly'}) }}
+
 {% set staging_models = [
     'stg_shop__users', 'stg_shop__user_addresses', 'stg_shop__products', 'stg_shop__product_variants',
     'stg_shop__product_prices', 'stg_shop__product_stock', 'stg_shop__orders', 'stg_shop__order_items',

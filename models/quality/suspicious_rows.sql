@@ -1,4 +1,8 @@
 -- One row per finding: a document that was kept as it is although something in it cannot be right.
+--
+-- A view: it reads all facts, and is asked when somebody looks into the data, not in each build.
+{{ config(materialized='view', meta={'tested': 'weekly'}) }}
+
 with
 
 -- the columns alone that are asked for: these rows are kept and read once for each finding

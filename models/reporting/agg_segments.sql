@@ -10,7 +10,7 @@
         'touched_also': [
             '{% for back in range(1, var("churn_horizon_days") // 28 + 2) %}'
             '{{ " union all " if not loop.first }}'
-            'select {{ dbt.dateadd("month", -back, "cast(months.entity_id as date)") }} from {{ touched("month", by="fct_customer_days") }} as months'
+            'select {{ dbt.dateadd("month", -back, "cast(months.entity_id as date)") }} from {{ touched("order_month") }} as months'
             '{% endfor %}',
             '{{ customer_months_since("(select " ~ dbt.dateadd("day", 1 - var("churn_horizon_days"), "max(states.snapshot_date)") ~ " from " ~ this ~ " as states having max(states.snapshot_date) <> " ~ as_of_date() ~ ")") }}',
         ],

@@ -1,6 +1,8 @@
 -- One row per order document, with what an order is filtered and broken down by.
 --
 -- A view: what a question does not ask for is not joined, since every dimension has a primary key.
+{{ config(meta={'tested': 'weekly'}) }}
+
 with
 
 orders as (

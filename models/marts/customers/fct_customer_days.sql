@@ -3,6 +3,7 @@
 --
 -- Event basis: a return stands on its own day, so the state of a past day is what was known then. A state
 -- holds until the person's next row. No column looks ahead: a new order changes no row of the months before.
+-- Who asks only on which days people ordered is not touched by what came back.
 {{ config(
     materialized='incremental',
     incremental_strategy='by_entity',
@@ -11,6 +12,9 @@
         'entity': 'customer',
         'entity_column': 'customer_key',
         'touches': {'month': 'month_start_date'},
+        'narrow_touches': {
+            'order_month': {'key': 'month_start_date', 'columns': ['has_order'], 'by': ['customer_day_key']},
+        },
         'touched_also': [
             "select customer_key from {{ ref('fct_orders') }} where order_id in {{ touched('order') }}",
         ],

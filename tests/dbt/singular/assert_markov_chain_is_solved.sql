@@ -5,18 +5,6 @@
 
 with
 
-paths as (
-
-    select
-        path_key,
-        path_month,
-        is_converting
-    from {{ ref('int_channel_paths') }}
-    where path_month is not null
-    group by path_key, path_month, is_converting
-
-),
-
 effects as (
 
     select
@@ -25,7 +13,25 @@ effects as (
         max(conversion_chance) as largest_chance,
         max(case when conversion_chance is null then 1 else 0 end) as has_unknown
     from {{ ref('int_channel_removal_effects') }}
+    where {{ is_tested('month', 'path_month') }}
     group by path_month
+
+),
+
+paths as (
+
+    select
+        path_key,
+        path_month,
+        is_converting
+    from {{ ref('int_channel_paths') }}
+    where
+        path_month is not null
+        and path_month > (
+            select {{ dbt.dateadd('month', -months, 'min(effects.path_month)') }}
+            from effects
+        )
+    group by path_key, path_month, is_converting
 
 ),
 

@@ -1,4 +1,5 @@
 -- What a SKU has on its last day is the sum of all its movements up to it.
+{{ config(meta={'tested': 'weekly'}) }}
 {% set last_day -%}
     -- not a join: a day that is known before the view is read is the only one that it computes
     (

@@ -1,4 +1,5 @@
 -- The stock at the last stretch of each SKU and location is the sum of all its movements.
+{{ config(meta={'tested': 'weekly'}) }}
 with
 
 movements as (

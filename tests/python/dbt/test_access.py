@@ -186,7 +186,7 @@ def test_nobody_who_reads_may_write_marts(logins: dict[str, Any], role: str) -> 
     for statement in (
         "delete from core.dim_date",
         "update core.dim_date set is_holiday = true",
-        "insert into quality.suspicious_rows values (null, null, null, null)",
+        "insert into quality.recon_collections (collection) values (null)",
         "drop table core.dim_date",
         "create table core.mine (a int)",
         "create table reporting.mine (a int)",
