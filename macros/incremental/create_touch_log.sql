@@ -3,7 +3,7 @@
 {%- endmacro %}
 
 {% macro postgres__create_touch_log() -%}
-    {%- if flags.WHICH in ('run', 'build', 'test') -%}
+    {%- if flags.WHICH in ('run', 'build', 'test', 'seed') -%}
     create schema if not exists {{ touch_log('touched').schema }};
 
     create table if not exists {{ touch_log('touched') }} (
@@ -24,7 +24,7 @@
         primary key (model, parent)
     );
     comment on table {{ touch_log('built') }} is
-        'One row per incremental model and what it reads: the newest touch of the parent that the model has taken over, and the checksum of the seed or of the model''s own SQL.';
+        'One row per model and what it reads: the newest touch of the parent that the model has taken over, and the checksum of the seed or of the model''s own SQL. Of a view and a seed one row: what it was made of.';
 
     create table if not exists {{ touch_log('tested') }} (
         test text not null,

@@ -5,7 +5,7 @@
 {% macro postgres__forget_touches() -%}
     {%- if execute and flags.WHICH in ('run', 'build', 'test') -%}
     {%- set names = ["''"] -%}
-    {%- for node in graph.nodes.values() if is_tracked(node) -%}
+    {%- for node in graph.nodes.values() if is_tracked(node) or node.resource_type == 'seed' or node.config.materialized == 'view' -%}
         {%- do names.append("'" ~ node.name ~ "'") -%}
     {%- endfor -%}
     {%- set tests = ["''"] -%}

@@ -10,7 +10,7 @@
         'entity': 'order',
         'entity_column': 'order_id',
         'touches': {'customer': 'customer_key', 'day': 'order_date', 'campaign': 'campaign_id'},
-        'touched_also': ["select order_id from {{ ref('int_order_paths') }} where order_month in {{ touched('month') }}"],
+        'touched_also': ["select order_id from {{ ref('int_order_paths') }} where order_month in {{ touched('month') }} and touch_count > 1"],
     },
 ) }}
 {% set half_life_days = 7 %}
