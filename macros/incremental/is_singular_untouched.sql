@@ -8,7 +8,9 @@
         {{- return(false) -}}
     {%- endif -%}
     {%- if is_tested_weekly(model) -%}
-        {{- return(not test_is_due()['is_due']) -}}
+        {%- set due = test_is_due() -%}
+        {%- do node.update({'ledgerline_note': due['note'] if due['is_due'] else ''}) -%}
+        {{- return(not due['is_due']) -}}
     {%- endif -%}
     {%- set parents = parent_nodes(model) -%}
     {%- set states = test_states() -%}

@@ -1,7 +1,6 @@
 -- The roll-up holds the whole ledger: every measure, by event day and by order day, summed over everything.
 -- Once a week: recon_money compares each day that changed in each build.
 {{ config(meta={'tested': 'weekly'}) }}
-{% set due = test_is_due() %}
 with
 
 ledger as (
@@ -23,9 +22,7 @@ ledger as (
             end
         ) as fees_amount
     from {{ ref('fct_sales_ledger') }}
-    where
-        is_countable
-        and {{ 'true' if due['is_due'] else 'false' }}
+    where is_countable
 
 ),
 
@@ -49,13 +46,10 @@ select
 from ledger
 cross join daily
 where
-    {{ 'true ' ~ due['note'] if due['is_due'] else 'false' }}
-    and (
-        coalesce(ledger.net_sales_amount, 0) <> coalesce(daily.net_sales_amount, 0)
-        or coalesce(ledger.net_sales_amount, 0) <> coalesce(daily.order_basis_net_sales_amount, 0)
-        or coalesce(ledger.shipping_amount, 0) <> coalesce(daily.shipping_amount, 0)
-        or coalesce(ledger.tax_amount, 0) <> coalesce(daily.tax_amount, 0)
-        or coalesce(ledger.adjustment_amount, 0) <> coalesce(daily.adjustment_amount, 0)
-        or coalesce(ledger.cogs_amount, 0) <> coalesce(daily.cogs_amount, 0)
-        or coalesce(ledger.fees_amount, 0) <> coalesce(daily.fees_amount, 0)
-    )
+    coalesce(ledger.net_sales_amount, 0) <> coalesce(daily.net_sales_amount, 0)
+    or coalesce(ledger.net_sales_amount, 0) <> coalesce(daily.order_basis_net_sales_amount, 0)
+    or coalesce(ledger.shipping_amount, 0) <> coalesce(daily.shipping_amount, 0)
+    or coalesce(ledger.tax_amount, 0) <> coalesce(daily.tax_amount, 0)
+    or coalesce(ledger.adjustment_amount, 0) <> coalesce(daily.adjustment_amount, 0)
+    or coalesce(ledger.cogs_amount, 0) <> coalesce(daily.cogs_amount, 0)
+    or coalesce(ledger.fees_amount, 0) <> coalesce(daily.fees_amount, 0)

@@ -1,4 +1,5 @@
 -- The stock at the last stretch of each SKU and location is the sum of all its movements.
+-- Once a week: each build tests the months that were touched.
 {{ config(meta={'tested': 'weekly'}) }}
 with
 
