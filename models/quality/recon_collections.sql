@@ -62,7 +62,7 @@ counted as (
         '{{ collection }}' as collection,
         raw_documents.raw_count,
         raw_documents.raw_live_count,
-        (select count(distinct {{ staging_id }}) from {{ ref(staging) }}) as staging_count,
+        (select count(*) from {{ ref(staging) }}) as staging_count,
         {% if mart -%}
         (
             select count(*)

@@ -45,7 +45,7 @@ codes as (
 
 calendar as (
 
-    {{ date_rows('(select min(days.first_order_date) from days)', as_of_date(), 'calendar_date') }}
+    {{ date_rows('(select min(firsts.first_order_date) from ' ~ ref('fct_customer_days') ~ ' as firsts)', as_of_date(), 'calendar_date') }}
 
 ),
 
@@ -77,6 +77,29 @@ dated_months as (
 
 ),
 
+-- of few months few rows are wanted: those that hold at their ends, and those from before their windows
+held as (
+
+    select * from days
+    where
+        next_activity_date is null
+        or next_activity_date > (select min(dated_months.snapshot_date) from dated_months)
+
+),
+
+earlier as (
+
+    select
+        customer_key,
+        order_days_to_date,
+        monetary_to_date_amount,
+        activity_date,
+        next_activity_date
+    from days
+    where activity_date <= (select max(dated_months.window_start_date) from dated_months)
+
+),
+
 -- one row of each person holds on the last day of the month
 states as (
 
@@ -85,21 +108,21 @@ states as (
         dated_months.snapshot_date,
         dated_months.window_start_date,
         dated_months.is_complete,
-        days.customer_key,
-        days.orders_to_date as orders,
-        days.order_days_to_date as order_days,
-        days.demand_to_date_amount as demand_amount,
-        days.returns_to_date_amount as returns_amount,
-        days.monetary_to_date_amount as monetary_amount,
-        days.first_order_date,
-        days.last_order_date,
-        {{ dbt.datediff('days.last_order_date', 'dated_months.snapshot_date', 'day') }} as recency_days,
-        {{ dbt.datediff('days.first_order_date', 'dated_months.snapshot_date', 'day') }} as tenure_days
+        held.customer_key,
+        held.orders_to_date as orders,
+        held.order_days_to_date as order_days,
+        held.demand_to_date_amount as demand_amount,
+        held.returns_to_date_amount as returns_amount,
+        held.monetary_to_date_amount as monetary_amount,
+        held.first_order_date,
+        held.last_order_date,
+        {{ dbt.datediff('held.last_order_date', 'dated_months.snapshot_date', 'day') }} as recency_days,
+        {{ dbt.datediff('held.first_order_date', 'dated_months.snapshot_date', 'day') }} as tenure_days
     from dated_months
-    inner join days
+    inner join held
         on
-            dated_months.snapshot_date >= days.activity_date
-            and (days.next_activity_date is null or dated_months.snapshot_date < days.next_activity_date)
+            dated_months.snapshot_date >= held.activity_date
+            and (held.next_activity_date is null or dated_months.snapshot_date < held.next_activity_date)
 
 ),
 
@@ -112,7 +135,7 @@ windowed as (
         states.order_days - coalesce(earlier.order_days_to_date, 0) as window_order_days,
         states.monetary_amount - coalesce(earlier.monetary_to_date_amount, 0) as window_monetary_amount
     from states
-    left join days as earlier
+    left join earlier
         on
             states.customer_key = earlier.customer_key
             and states.window_start_date >= states.first_order_date
