@@ -101,6 +101,53 @@ def test_a_view_is_replaced_where_it_is(chain: Chain) -> None:
     assert chain.rows("select * from marts.people order by 1") == [(7,), (8,)]
 
 
+def test_a_view_of_which_nothing_changed_stays(chain: Chain) -> None:
+    def made() -> str:
+        """The transaction that wrote its text."""
+        people = "to_regclass('marts.people')"
+        [(xmin,)] = chain.rows(f"select xmin::text from pg_rewrite where ev_class = {people}")
+        return str(xmin)
+
+    first = made()
+    chain.dbt("build")
+    assert made() == first
+    chain.dbt("run", "--full-refresh", "--select", "people")
+    assert made() != first
+    chain.rows("drop view marts.people")
+    chain.dbt("run", "--select", "people")
+    last = made()
+    # what it is made of is kept while the project has it
+    assert chain.rows("select count(*) from ops.built where model = 'people'") == [(1,)]
+    model = chain.folder / "models/people.sql"
+    model.write_text(model.read_text().replace("amount from", "amount + 1 as amount from"))
+    chain.dbt("parse")
+    chain.dbt("run", "--select", "people")
+    assert made() != last
+    assert chain.rows("select sum(amount) from marts.people") == [(17,)]
+
+
+def test_a_seed_of_which_nothing_changed_stays(chain: Chain) -> None:
+    def made() -> list[tuple[str, int]]:
+        return [
+            (str(xmin), rate) for xmin, rate in chain.rows("select xmin, rate from marts.rates")
+        ]
+
+    first = made()
+    chain.dbt("build")
+    chain.dbt("seed")
+    assert made() == first
+    chain.dbt("seed", "--full-refresh")
+    again = made()
+    assert again[0][0] != first[0][0]
+    (chain.folder / "seeds/rates.csv").write_text("rate\n3\n")
+    chain.dbt("parse")
+    chain.dbt("seed")
+    assert [rate for _, rate in made()] == [3]
+    chain.rows("drop table marts.rates cascade")
+    chain.dbt("seed")
+    assert [rate for _, rate in made()] == [3]
+
+
 def test_views_follow_a_table_that_is_made_anew(chain: Chain) -> None:
     chain.rows("create schema bi")
     chain.rows(

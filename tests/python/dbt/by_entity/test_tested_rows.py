@@ -177,3 +177,25 @@ def test_what_is_tested_weekly_waits_for_the_week(chain: Chain) -> None:
     model.write_text(model.read_text().replace("amount from", "amount + 1 as amount from"))
     chain.dbt("parse")
     chain.dbt("build", "--select", "people", success=False)
+
+
+def test_a_weekly_test_of_whole_tables_waits_for_the_week(chain: Chain) -> None:
+    weekly = chain.folder / "tests/dbt/nobody_bought_much.sql"
+    weekly.write_text(
+        "{{ config(meta={'tested': 'weekly'}) }}"
+        " select customer from {{ ref('customers') }} where amount > 100"
+    )
+    try:
+        chain.dbt("parse")
+        chain.dbt("build")
+        assert chain.tests()["nobody_bought_much"] == ("pass", True)
+        chain.rows("update shop.lines set amount = 200 where order_id = 'c'")
+        chain.dbt("build")
+        assert chain.tests()["nobody_bought_much"] == ("pass", False)
+        chain.dbt("test", "--select", "nobody_bought_much", success=False)
+        chain.rows("update ops.tested set all_at = all_at - interval '8 days'")
+        chain.dbt("build", success=False)
+        assert chain.failed() == ["nobody_bought_much"]
+    finally:
+        weekly.unlink()
+        chain.dbt("parse")
