@@ -1,7 +1,8 @@
 {#
     dbt's own, which it calls for a table's old version once the new one has its name. What stands on the old one
     would go with it: views with other systems' names till their turn comes, those that people made for good. They
-    are set on the new one first, each under the lock of the materialization view.
+    are set on the new one first, each under the lock of the materialization view. One table after another: a view is set
+    anew with locks on all that it reads, and two tables of one view would wait for each other.
 #}
 {% macro postgres__drop_table(relation) -%}
     {%- set suffix = '__dbt_backup' -%}
@@ -11,6 +12,7 @@
         declare
             follower record;
         begin
+            perform {{ relation_lock("'views follow'") }};
             for follower in
                 select distinct
                     views.oid::regclass as view,

@@ -17,7 +17,8 @@ pytestmark = [pytest.mark.servers, pytest.mark.dbt]
 def test_a_first_build_leaves_nothing_to_take_over(chain: Chain) -> None:
     # what nobody reads is forgotten, what the children took over as well
     assert chain.log() == set()
-    assert chain.rows("select count(*) from ops.built") == [(9,)]
+    # a view and a seed have a row each
+    assert chain.rows("select count(*) from ops.built") == [(11,)]
 
 
 def test_a_moved_entity_leaves_the_old_parent_too(chain: Chain) -> None:
