@@ -1,5 +1,4 @@
 -- A session is at most one touch, its visitor and day are the session's own, and no bot is a touch.
-{{ config(meta={'tested': 'weekly'}) }}
 select
     touches.session_id,
     count(*) as touches
